@@ -1,0 +1,217 @@
+/* core/engine/shard_state.h - the inside of a shard, shared by the files that make one turn.
+ *
+ *   shard.c     opens, turns, ends
+ *   intake.c    records become deliveries and join their flows, or are parked
+ *   waiting.c   what must wait is parked, and comes back in time
+ *   recall.c    the lines of parked records are read again
+ *   dispatch.c  deliveries become exchanges on connections
+ *   gate.c      may the next one of a flow begin now?
+ *   follow.c    what the end of an exchange leads to
+ *   feedback.c  what it says about its host
+ *   account.c   outcomes are told and counted
+ */
+#ifndef CORE_ENGINE_SHARD_STATE_H
+#define CORE_ENGINE_SHARD_STATE_H
+
+#include "core/base/hist.h"
+#include "core/base/prng.h"
+#include "core/base/slab.h"
+#include "core/base/stamp.h"
+#include "core/engine/delivery.h"
+#include "core/engine/lane.h"
+#include "core/engine/parked.h"
+#include "core/engine/recall.h"
+#include "core/engine/run_state.h"
+#include "core/engine/shard.h"
+#include "core/engine/spool.h"
+#include "core/engine/tell.h"
+#include "sched/wheel.h"
+
+/* Whose a wheel node is: the low three bits of its due_ns, which the wheel does not look at. */
+enum timer_kind { TIMER_CONN, TIMER_DELIVERY, TIMER_PARKED, TIMER_FLOW, TIMER_LANE };
+
+/* A host that was on hold, as far as this shard put it there or deferred records for it. */
+struct held_host {
+    struct held_host *next;
+    uint64_t name_hash, held_ns, deferred;
+    uint32_t times;
+    char name[];
+};
+
+struct shard {
+    struct run *run;
+    uint32_t index;
+    struct io *io;
+    uint64_t start_ns; /* when it began, on io_now_ns()'s clock */
+    struct prng dice;  /* jitter */
+    struct wheel wheel;
+    struct slab *slab; /* deliveries and lanes */
+    struct lanes lanes;
+    struct conn_pool conns;
+    struct wheel_node *timers; /* owns: one for each connection, by slot */
+    uint32_t evict_hand;       /* where the search for an idle connection goes on */
+
+    struct exchange *exchanges; /* owns: one for each connection slot */
+    struct exchange *exchanges_free;
+    uint32_t exchanges_fresh; /* those from here on were never used */
+
+    struct reader reader;
+    struct record_parser *parser;
+    struct record *record; /* owns: the one that is being taken in */
+    struct delivery_rules rules;
+    enum reader_step input;   /* the reader's last answer */
+    struct delivery *untaken; /* made, but blocked by the policy and not yet told */
+    enum err untaken_why;     /* what it ends in */
+    enum outcome untaken_outcome;
+    uint32_t parked_now;  /* lines that were parked in this turn */
+    bool line_waits;      /* reader.line was not taken in yet: memory or room is short */
+    bool reject_open;     /* a long line is being copied to the rejects file */
+    uint64_t reject_done; /* bytes of reader.line that are in that file already */
+
+    struct recall recall;
+    struct spool spool; /* open if the input is a pipe */
+
+    struct outbuf results, events, dead_letters, rejects;
+    struct stamp_cache stamps;
+    /* Ended exchanges whose lines had no room yet, oldest first; meanwhile nothing begins. */
+    struct exchange *untold_head, *untold_tail;
+    struct exchange *unsent; /* owns: stands for the exchange of a record that has none */
+
+    uint32_t live;      /* deliveries with memory: queued, under way or untold */
+    uint64_t parked;    /* records without */
+    uint64_t idle_ns;   /* slept of late, and not yet spent on reading ahead */
+    bool read_ahead;    /* parking from the input was given up in this turn, to go on in the next */
+    struct lane *dirty; /* lanes with counts for their hosts */
+    struct held_host *held; /* owns */
+    uint32_t held_count;
+    uint64_t rate_until_ns;    /* the run's rate lets nothing begin before */
+    uint32_t busy;             /* exchanges on connections */
+    uint64_t no_room_until_ns; /* no connection is opened before: ports or files were short */
+    uint64_t no_room_wait_ns;
+    uint64_t outputs_due_ns;
+    bool begun, drained, cut, read_over /* run->readers knows that its input is over */
+        ;                               /* cut: RUN_STOP_NOW was carried out */
+    struct hist latency;                /* attempts, ns */
+    struct tally tally;
+};
+
+static inline void timer_arm(struct shard *s, struct wheel_node *n, enum timer_kind kind,
+                             uint64_t due_ns)
+{
+    if (due_ns == UINT64_MAX) return;
+    /* Never early, but for a connection's: that one looks at the time itself. */
+    if (kind != TIMER_CONN) due_ns += 7;
+    wheel_arm(&s->wheel, n, (due_ns & ~UINT64_C(7)) | kind);
+}
+static inline enum timer_kind timer_kind(const struct wheel_node *n)
+{
+    return (enum timer_kind)(n->due_ns & 7);
+}
+
+/* intake.c: takes in lines while there is room and use for them. */
+void intake(struct shard *s);
+/* The operator stopped, or the input failed: nothing more is read. */
+void intake_stop(struct shard *s);
+/* No line will ever come again, and nothing of the input is under way. */
+bool intake_over(const struct shard *s);
+const char *input_name(const struct config *c);
+/* Makes a delivery of a parked record's line, which was parsed before; *changed: it is not the line
+ * that it was. NULL: no memory now, or *changed. */
+struct delivery *intake_again(struct shard *s, struct flow *f, const struct parking *p,
+                              struct span line, bool *changed);
+
+/* waiting.c */
+/* Parks a delivery that waits in no queue: in its flow's backlog (due_ns 0) or until due_ns. False:
+ * it cannot be now, and stays as it was. */
+bool park(struct shard *s, struct delivery *d, uint64_t due_ns);
+/* Parks the reader's line, whose record was accepted; likewise. */
+bool park_line(struct shard *s, struct flow *f, uint64_t deadline_ns, uint64_t due_ns,
+               bool deferred);
+/* The delivery waits for due_ns, parked if that can be. */
+void wait_until(struct shard *s, struct delivery *d, uint64_t due_ns);
+/* The delivery goes to its flow's queue. */
+void wait_turn(struct shard *s, struct delivery *d);
+/* It leaves its queue, or whatever its timer was armed for. */
+void wait_over(struct shard *s, struct delivery *d);
+/* What waits in the queues of the lane's flows is parked: the host is on hold until then. */
+void park_lane(struct shard *s, struct lane *l);
+void park_flow(struct shard *s, struct flow *f);
+void waiting_parked_timer(struct shard *s, struct parked *k);
+void waiting_delivery_timer(struct shard *s, struct delivery *d);
+/* A parked record is no more: it is a delivery again, or was told. */
+void unpark(struct shard *s, struct parked *k);
+/* Asks for some of the flow's backlog if it can use it. */
+void flow_refill(struct shard *s, struct flow *f);
+/* The run stops: all that is parked is given up, as pending. */
+void waiting_drain(struct shard *s);
+/* The deliveries that a flow may have in its queues. */
+uint32_t flow_room(const struct flow *f);
+
+/* gate.c */
+enum gate {
+    GATE_OPEN,
+    GATE_FLOW,  /* the flow is blocked now */
+    GATE_LANE,  /* its lane is */
+    GATE_SHARD, /* nothing can begin in this shard, but what an idle connection takes */
+};
+/* Permits of the operator's rates and the receiver's pace, taken together and given back unused. */
+struct lease {
+    struct flow *flow;
+    uint32_t run, host, all_keys, own;
+};
+enum gate gate_pass(struct shard *s, struct flow *f, struct delivery *d, struct lease *lease);
+/* What gate_pass() let through begins after all not. */
+void gate_undo(struct shard *s, struct flow *f, struct delivery *d, struct lease *lease);
+void gate_end(struct shard *s, struct lease *lease);
+void gate_lane_block(struct shard *s, struct lane *l, uint64_t until_ns);
+void gate_lane_timer(struct shard *s, struct lane *l);
+void gate_flow_block(struct shard *s, struct flow *f, uint64_t until_ns);
+void gate_flow_timer(struct shard *s, struct flow *f);
+
+/* dispatch.c */
+extern const struct conn_events dispatch_events;
+void dispatch(struct shard *s);
+/* A wheel node has expired. */
+void dispatch_timer(struct shard *s, struct wheel_node *n);
+/* Closes connections that nothing will use any more. */
+void dispatch_close_idle(struct shard *s);
+/* The run stops: what waits and has not begun is given up, as pending. To be called every turn,
+ * since there may be no room for it at once. */
+void dispatch_drain(struct shard *s);
+/* RUN_STOP_NOW: cuts every attempt off. */
+void dispatch_cut(struct shard *s);
+
+/* follow.c: an exchange has ended. */
+void follow(struct shard *s, struct delivery *d, struct exchange *ex);
+/* The time limit of an attempt passed while it waited to go on. */
+void follow_waited_too_long(struct shard *s, struct delivery *d);
+
+/* feedback.c: an attempt has truly ended; ex says how. */
+void feedback(struct shard *s, struct delivery *d, const struct exchange *ex,
+              const struct hint *hint);
+/* Once a turn: what it says about hosts is told to them. */
+void feedback_flush(struct shard *s);
+void feedback_deferred(struct shard *s, struct lane *l);
+
+/* account.c: ex, taken from exchange_take(), has ended d's last attempt. Counts the outcome and
+ * tells it, at once or as soon as there is room; then gives both back. */
+void account_outcome(struct shard *s, struct delivery *d, struct exchange *ex, enum outcome o);
+/* Likewise for an attempt that the operator cut off: its record stays pending. */
+void account_cut(struct shard *s, struct delivery *d, struct exchange *ex);
+/* Likewise for an attempt that is followed by another one, at d->due_ns. */
+void account_retry(struct shard *s, struct delivery *d, struct exchange *ex);
+/* A record whose fate is decided while it is on no connection: refused by the policy, an attempt
+ * whose time passed while it waited to go on, or one whose time was over before its turn came.
+ * False: no room now, ask again. */
+bool account_unsent(struct shard *s, struct delivery *d, enum err why, uint8_t fate) MUST_USE;
+/* A record that this run will not begin: kept as it came, if dead letters are wanted, which must
+ * have room for it. */
+void account_pending(struct shard *s, struct delivery *d);
+/* That its host is on hold; false: no room now. */
+bool account_deferred(struct shard *s, struct delivery *d) MUST_USE;
+/* Tells what waits, while there is room. */
+void account_untold(struct shard *s);
+struct exchange *exchange_take(struct shard *s); /* NULL: none free */
+void exchange_give(struct shard *s, struct exchange *ex);
+
+#endif

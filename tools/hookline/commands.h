@@ -1,0 +1,12 @@
+/* tools/hookline/commands.h - the subcommands. Each returns the exit status. Main thread. */
+#ifndef TOOLS_HOOKLINE_COMMANDS_H
+#define TOOLS_HOOKLINE_COMMANDS_H
+
+struct settings;
+
+/* Delivers every record and sums up; see send.c. */
+int command_send(const struct settings *settings);
+/* Reads every record and sends nothing; see check.c. */
+int command_check(const struct settings *settings);
+
+#endif
