@@ -40,6 +40,15 @@ class Version(harness.Case):
         elif " aes " in open("/proc/cpuinfo", encoding="ascii").read():
             self.assertIn("AES-GCM first", said)
 
+    def test_a_run_says_the_same_first(self):
+        said = subprocess.run([harness.HOOKLINE, "--version"], capture_output=True, text=True,
+                              check=True).stdout
+        library = re.search(r"TLS by (.*)\.$", said, re.M).group(1)
+        with open(self.path("input"), "w", encoding="ascii") as f:
+            f.write("no record\n")
+        result = self.send(self.path("input"))
+        self.assertRegex(result.lines[0], rf"^hookline \S+, TLS by {re.escape(library)}$")
+
     def test_the_tuned_library_is_inside_the_program(self):
         needed = subprocess.run(["ldd", harness.HOOKLINE], capture_output=True, text=True,
                                 check=True).stdout

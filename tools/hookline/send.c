@@ -11,6 +11,7 @@
 #include "tools/hookline/settings.h"
 #include "tools/hookline/summary.h"
 #include "tools/hookline/values.h"
+#include "tls/build.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -118,6 +119,13 @@ static int report(struct run *run, struct summary *s)
     return status;
 }
 
+/* The run's first line, before a shard can say anything. */
+static void introduce(void)
+{
+    char tls[TLS_BUILD_TEXT_BYTES];
+    fprintf(stderr, "hookline %s, TLS by %s\n", HOOKLINE_VERSION, tls_build_text(tls));
+}
+
 int command_send(const struct settings *settings)
 {
     CHECK(settings != NULL);
@@ -138,6 +146,7 @@ int command_send(const struct settings *settings)
         return (int)why.status;
     }
     progress_init(&progress, settings->progress, start_ns);
+    introduce();
     if (run_start(run, &why) != 0) {
         fprintf(stderr, "hookline send: %s\n", why.text);
         run_free(run);
