@@ -110,6 +110,7 @@ static void end(struct shard *s, struct delivery *d, struct exchange *ex)
         return;
     }
     ex->next = NULL;
+    d->flow->untold++;
     *(s->untold_tail ? &s->untold_tail->next : &s->untold_head) = ex;
     s->untold_tail = ex;
 }
@@ -120,8 +121,14 @@ void account_untold(struct shard *s)
     while ((ex = s->untold_head) != NULL && tell(s, ex->owner, ex)) {
         s->untold_head = ex->next;
         if (s->untold_head == NULL) s->untold_tail = NULL;
-        told(s, ex->owner);
+        struct delivery *d = ex->owner;
+        struct flow *f = d->flow;
+        struct lane *l = f->lane;
+        f->untold--;
+        told(s, d);
         exchange_give(s, ex);
+        flow_settle(&s->lanes, f, io_now_ns(s->io));
+        lane_update(&s->lanes, l);
     }
 }
 

@@ -317,7 +317,13 @@ static bool waiting_give_up(struct wheel_node *n, void *ctx)
     struct shard *s = ctx;
     if (timer_kind(n) != TIMER_DELIVERY) return true;
     struct delivery *d = CONTAINER_OF(n, struct delivery, timer);
-    return d->wait != DELIVERY_WAITS_RETRY || give_up(s, d);
+    struct flow *f = d->flow;
+    struct lane *l = f->lane;
+    if (d->wait != DELIVERY_WAITS_RETRY) return true;
+    if (!give_up(s, d)) return false;
+    flow_settle(&s->lanes, f, io_now_ns(s->io));
+    lane_update(&s->lanes, l);
+    return true;
 }
 
 void dispatch_drain(struct shard *s)

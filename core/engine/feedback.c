@@ -116,7 +116,7 @@ void feedback_deferred(struct shard *s, struct lane *l)
 
 static uint64_t flow_waiting(const struct flow *f)
 {
-    return (uint64_t)f->queued + f->backlog + f->delayed + f->recalling;
+    return (uint64_t)f->queued + f->backlog + f->delayed;
 }
 
 /* All that waits for the pace, if that is known: when no shard has any input left. */

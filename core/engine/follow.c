@@ -106,6 +106,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
         feedback(s, d, ex, &hint);
         d->due_ns = v.due_ns;
         account_retry(s, d, ex);
+        settle(s, f);
         return;
     case VERDICT_PENDING:
         count_ending(s, d, ex);

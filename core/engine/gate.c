@@ -34,7 +34,7 @@ void gate_flow_block(struct shard *s, struct flow *f, uint64_t until_ns)
     flow_block(&s->lanes, f);
     wheel_cancel(&s->wheel, &f->timer);
     timer_arm(s, &f->timer, TIMER_FLOW, until_ns);
-    if (until_ns > io_now_ns(s->io) + PARK_AFTER_NS) park_flow(s, f);
+    if (until_ns > io_now_ns(s->io) + PARK_AFTER_NS) (void)park_flow(s, f);
 }
 
 void gate_flow_timer(struct shard *s, struct flow *f)

@@ -176,8 +176,12 @@ static void end_untried(struct shard *s, struct delivery *d, enum err why, enum 
     s->untaken_why = why;
     s->untaken_outcome = outcome;
     struct flow *f = d->flow;
-    if (!account_unsent(s, d, why, (uint8_t)outcome)) s->untaken = d;
-    else flow_settle(&s->lanes, f, io_now_ns(s->io));
+    if (account_unsent(s, d, why, (uint8_t)outcome)) {
+        flow_settle(&s->lanes, f, io_now_ns(s->io));
+        return;
+    }
+    s->untaken = d;
+    f->untold++;
 }
 
 enum place { PLACE_QUEUE, PLACE_BACKLOG, PLACE_NONE /* not now */ };
@@ -230,7 +234,7 @@ static void record_accept(struct shard *s, struct delivery *d, uint64_t due_ns, 
         wait_until(s, d, due_ns);
     } else {
         wait_turn(s, d);
-        if (place == PLACE_BACKLOG) park_flow(s, d->flow);
+        if (place == PLACE_BACKLOG) (void)park_flow(s, d->flow);
     }
     lane_update(&s->lanes, l);
 }
@@ -305,6 +309,7 @@ void intake(struct shard *s)
         struct flow *f = s->untaken->flow;
         struct lane *l = f->lane;
         if (!account_unsent(s, s->untaken, s->untaken_why, (uint8_t)s->untaken_outcome)) return;
+        f->untold--;
         flow_settle(&s->lanes, f, io_now_ns(s->io));
         lane_update(&s->lanes, l);
         s->untaken = NULL;

@@ -130,6 +130,12 @@ static void flow_free(struct lanes *t, struct flow *f, uint64_t now_ns)
     slab_give(t->slab, f, sizeof *f);
 }
 
+static bool flow_empty(const struct flow *f)
+{
+    return f->queued + f->backlog + f->delayed + f->untold + f->in_flight == 0 &&
+           f->queue[FLOW_FIRST].first + f->queue[FLOW_RETRY].first == 0;
+}
+
 struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key)
 {
     if (key == 0) return l->own;
@@ -143,23 +149,6 @@ struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key)
     l->flows++;
     if (++t->keyed > t->buckets) buckets_open(t, t->buckets * 2);
     return f;
-}
-
-static bool flow_empty(const struct flow *f)
-{
-    return f->queued + f->backlog + f->delayed + f->recalling + f->in_flight == 0 &&
-           f->queue[FLOW_FIRST].first + f->queue[FLOW_RETRY].first == 0;
-}
-
-void flow_settle(struct lanes *t, struct flow *f, uint64_t now_ns)
-{
-    if (f->key == 0 || !flow_empty(f) || f->in_ring || f->in_recall) return;
-    struct flow **at = &t->bucket[bucket_of(t, f->lane, f->key)];
-    while (*at != f) at = &(*at)->bucket_next;
-    *at = f->bucket_next;
-    t->keyed--;
-    f->lane->flows--;
-    flow_free(t, f, now_ns);
 }
 
 /* ---- paces -------------------------------------------------------------------------------- */
@@ -244,22 +233,12 @@ bool lanes_evict(struct lanes *t, const struct lane *keep, uint64_t now_ns)
     return true;
 }
 
-void lanes_close(struct lanes *t, uint64_t now_ns)
-{
-    while (t->oldest != NULL) lane_evict(t, t->oldest, now_ns);
-    CHECK(t->count == 0 && t->keyed == 0);
-    free(t->slot);
-    free(t->bucket);
-    t->slot = NULL;
-    t->bucket = NULL;
-}
-
 static bool can_begin(const struct lane *l) { return l->ring != NULL && !l->blocked; }
 
 static bool is_unused(const struct lane *l)
 {
     return l->queued == 0 && l->parked == 0 && l->conns == 0 && l->in_flight == 0 &&
-           l->flows == 0 && !l->ready && !l->dirty && l->own->in_flight == 0 && !l->own->in_recall;
+           l->flows == 0 && !l->ready && !l->dirty && flow_empty(l->own) && !l->own->in_recall;
 }
 
 void lane_update(struct lanes *t, struct lane *l)
@@ -275,6 +254,19 @@ void lane_update(struct lanes *t, struct lane *l)
     if (!unused && l->unused) unused_remove(t, l);
 }
 
+void flow_settle(struct lanes *t, struct flow *f, uint64_t now_ns)
+{
+    if (f->key == 0 || !flow_empty(f) || f->in_ring || f->in_recall) return;
+    struct flow **at = &t->bucket[bucket_of(t, f->lane, f->key)];
+    while (*at != f) at = &(*at)->bucket_next;
+    *at = f->bucket_next;
+    struct lane *l = f->lane;
+    t->keyed--;
+    l->flows--;
+    flow_free(t, f, now_ns);
+    lane_update(t, l);
+}
+
 struct lane *lanes_next_ready(struct lanes *t)
 {
     struct lane *l;
@@ -287,6 +279,18 @@ struct lane *lanes_next_ready(struct lanes *t)
         lane_update(t, l); /* what made it ready was used up meanwhile */
     }
     return NULL;
+}
+
+void lanes_close(struct lanes *t, uint64_t now_ns)
+{
+    const struct lane *busy = lanes_next_ready(t); /* takes those off that lost their reason */
+    CHECK(busy == NULL);
+    while (t->oldest != NULL) lane_evict(t, t->oldest, now_ns);
+    CHECK(t->count == 0 && t->keyed == 0);
+    free(t->slot);
+    free(t->bucket);
+    t->slot = NULL;
+    t->bucket = NULL;
 }
 
 /* ---- finding and making ------------------------------------------------------------------- */

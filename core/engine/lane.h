@@ -51,7 +51,7 @@ struct flow {
     uint32_t queued;         /* deliveries in its queues */
     uint32_t backlog;        /* parked and due */
     uint32_t delayed;        /* parked until a time of their own */
-    uint32_t recalling;      /* being read */
+    uint32_t untold;         /* over, and not told yet: deliveries on no queue, and parked ones */
     uint32_t in_flight;      /* exchanges, and attempts that wait to go on */
     uint32_t paces_seen;     /* host->paces when pace was last looked for */
     uint32_t waiting_told;   /* of pace->waiting, ours */

@@ -122,6 +122,7 @@ static bool from_memory(struct shard *s, uint64_t offset, struct span *line)
     memcpy(slot->mem, found.ptr, found.len);
     slot->mem[found.len] = '\n';
     slot->offset = offset;
+    slot->life = s->spool.life;
     slot->len = (uint32_t)found.len + 1;
     slot->state = RECALL_LOADED;
     *line = span_of(slot->mem, found.len);
@@ -135,7 +136,7 @@ static enum look look_for(struct shard *s, uint64_t offset, struct flow *target,
     for (int i = 0; i < RECALL_SLOTS; i++) {
         struct recall_slot *slot = &r->slot[i];
         bool usable = slot->state == RECALL_LOADED || slot->state == RECALL_READ;
-        if (!usable || !slot_line(s, slot, offset, line)) continue;
+        if (!usable || slot->life != s->spool.life || !slot_line(s, slot, offset, line)) continue;
         slot->used = ++r->looks;
         return LOOK_FOUND;
     }
@@ -146,6 +147,7 @@ static enum look look_for(struct shard *s, uint64_t offset, struct flow *target,
         return s->spool.open ? LOOK_WAITS : LOOK_LOST;
     }
     slot->offset = offset;
+    slot->life = s->spool.life;
     slot->len = 0;
     slot->target = target;
     slot->used = ++r->looks;
@@ -209,11 +211,19 @@ static struct parked *next_of(struct shard *s, struct flow *f, enum flow_kind *k
     return NULL;
 }
 
+/* Frees what is GONE and was left in the queues. */
+static void sweep(struct shard *s, struct flow *f)
+{
+    for (int kind = 0; kind < FLOW_KINDS; kind++)
+        (void)backlog_first(s->slab, f, (enum flow_kind)kind);
+}
+
 static void take_out(struct shard *s, struct flow *f, struct parked *k, enum flow_kind kind)
 {
     backlog_take(s->slab, f, kind);
     f->backlog--;
     wheel_cancel(&s->wheel, &k->timer);
+    if (f->backlog == 0) sweep(s, f);
 }
 
 /* One record of the flow's backlog becomes a delivery. */
@@ -280,7 +290,11 @@ static void over_add(struct recall *r, struct slab *slab, struct parked *k)
     r->over_last = handle;
 }
 
-void recall_over(struct shard *s, struct parked *k) { over_add(&s->recall, s->slab, k); }
+void recall_over(struct shard *s, struct parked *k)
+{
+    parked_flow(s->slab, k)->untold++;
+    over_add(&s->recall, s->slab, k);
+}
 
 /* The first of them is told, kept or lost. */
 static void over_done(struct shard *s, struct parked *k)
@@ -291,13 +305,13 @@ static void over_done(struct shard *s, struct parked *k)
     r->over = (uint32_t)k->timer.due_ns;
     if (r->over == 0) r->over_last = 0;
     CHECK(s->parked > 0 && l->parked > 0);
+    CHECK(f->untold > 0);
+    f->untold--;
     s->parked--;
     l->parked--;
     if (k->state == PARKED_LOOSE) parked_free(s->slab, k);
     else k->state = PARKED_GONE;
-    if (f->backlog == 0)
-        for (int kind = 0; kind < FLOW_KINDS; kind++)
-            (void)backlog_first(s->slab, f, (enum flow_kind)kind); /* frees what is GONE */
+    if (f->backlog == 0) sweep(s, f);
     flow_settle(&s->lanes, f, io_now_ns(s->io));
     lane_update(&s->lanes, l);
 }
@@ -381,17 +395,25 @@ static bool read_on(struct shard *s, struct recall_slot *slot)
     return true;
 }
 
-static void lose_target(struct shard *s, struct recall_slot *slot)
+static struct parked *first_wanted(struct shard *s, struct flow *f)
 {
-    struct flow *f = slot->target;
     enum flow_kind kind;
-    struct parked *k = f != NULL ? next_of(s, f, &kind) : NULL;
-    if (f == NULL && s->recall.over != 0) k = slab_at(s->slab, s->recall.over);
-    changed(s, k != NULL ? k->line : 0, slot->error);
+    if (f != NULL) return next_of(s, f, &kind);
+    return s->recall.over != 0 ? slab_at(s->slab, s->recall.over) : NULL;
+}
+
+/* The slot could not be read. */
+static void lose_target(struct shard *s, struct recall_slot *slot, struct flow *f)
+{
+    struct parked *k = first_wanted(s, f);
+    if (k == NULL || k->offset != slot->offset) { /* what it was read for was had elsewhere */
+        if (f != NULL) serve_next(s, f);
+        return;
+    }
+    changed(s, k->line, slot->error);
     if (f != NULL) { /* the run ends; the others are given up in the same way */
-        f->in_recall = false;
-        flow_update(&s->lanes, f);
-    } else if (k != NULL) {
+        enough(s, f);
+    } else {
         if (s->spool.open) spool_drop(&s->spool);
         over_done(s, k);
     }
@@ -399,16 +421,15 @@ static void lose_target(struct shard *s, struct recall_slot *slot)
 
 static void slot_tend(struct shard *s, struct recall_slot *slot)
 {
-    if (slot->state == RECALL_FAILED) {
-        slot->state = RECALL_EMPTY;
-        lose_target(s, slot);
-        return;
-    }
-    if (slot->state != RECALL_READ || read_on(s, slot)) return;
+    bool failed = slot->state == RECALL_FAILED;
+    if (slot->state != RECALL_READ && !failed) return;
+    bool stale = slot->life != s->spool.life;
+    if (!stale && !failed && read_on(s, slot)) return;
     struct flow *target = slot->target;
-    slot->state = RECALL_LOADED;
     slot->target = NULL; /* before it is served: that may take this very slot for its next read */
-    if (target != NULL) serve_next(s, target);
+    slot->state = stale || failed ? RECALL_EMPTY : RECALL_LOADED;
+    if (failed && !stale) lose_target(s, slot, target);
+    else if (target != NULL) serve_next(s, target);
 }
 
 void recall_tend(struct shard *s)

@@ -33,6 +33,7 @@ struct recall_slot {
     struct shard *shard;
     char *mem;           /* owns */
     uint64_t offset;     /* of mem[0] in the file */
+    uint64_t life;       /* of the spool that it was read from */
     uint64_t used;       /* when something was last found in it, in looks */
     struct flow *target; /* for whom it was read: served first; NULL: for those that are over */
     uint32_t len;

@@ -135,7 +135,8 @@ void wait_turn(struct shard *s, struct delivery *d);
 void wait_over(struct shard *s, struct delivery *d);
 /* What waits in the queues of the lane's flows is parked: the host is on hold until then. */
 void park_lane(struct shard *s, struct lane *l);
-void park_flow(struct shard *s, struct flow *f);
+/* Likewise of one flow. False: one could not be parked now, and the rest were not tried. */
+bool park_flow(struct shard *s, struct flow *f);
 void waiting_parked_timer(struct shard *s, struct parked *k);
 void waiting_delivery_timer(struct shard *s, struct delivery *d);
 /* A parked record is no more: it is a delivery again, or was told. */

@@ -46,6 +46,7 @@ void spool_drop(struct spool *p)
     if (--p->refs > 0 || !outbuf_idle(&p->buf) || outfile_failed(&p->file) != 0) return;
     if (p->file.length == 0 || io_file_truncate(p->file.fd, 0) < 0) return;
     p->file.length = p->file.whole = 0;
+    p->life++;
 }
 
 static bool find_in(const char *mem, uint32_t len, uint64_t at, struct span *line)

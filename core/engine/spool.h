@@ -17,6 +17,7 @@ struct spool {
     struct outfile file;
     struct outbuf buf;
     uint64_t refs; /* parked records and deliveries whose line is in it */
+    uint64_t life; /* counts the times that it was cut: offsets of an earlier life mean nothing */
     bool open;
 };
 

@@ -119,7 +119,8 @@ size_t tell_event(const struct telling *t, char *line)
     bool terminal = d->fate < OUTCOME_COUNT;
     out = span_put(out, terminal ? SPAN_LIT("true") : SPAN_LIT("false"));
     out = span_put(out, SPAN_LIT(",\"retry_count\":"));
-    out += stamp_u64(out, d->attempts > 0 ? d->attempts - 1u : 0);
+    bool ended = d->attempts > 0 && !t->deferred; /* else the number of the one that waits */
+    out += stamp_u64(out, ended ? d->attempts - 1u : d->attempts);
     out = span_put(out, SPAN_LIT(",\"http_status_code\":"));
     out = t->deferred ? out + stamp_u64(out, STATUS_DEFERRED) : put_status(out, ex);
     out = span_put(out, SPAN_LIT(",\"error\":"));

@@ -62,6 +62,7 @@ static bool put(struct shard *s, struct flow *f, const struct parking *p, uint64
         timer_arm(s, &k->timer, TIMER_PARKED, due_ns);
     } else {
         backlog_put(s, f, k);
+        flow_update(&s->lanes, f);
     }
     return true;
 }
@@ -70,6 +71,7 @@ bool park(struct shard *s, struct delivery *d, uint64_t due_ns)
 {
     struct flow *f = d->flow;
     CHECK(d->wait == DELIVERY_NO_WAIT);
+    if (s->drained) return false; /* nothing would read it again */
     if (s->spool.open && !d->spooled) {
         struct span raw = span_of(delivery_raw(d), d->raw_len);
         if (!spool_add(&s->spool, raw, &d->offset)) return false;
@@ -127,6 +129,7 @@ void wait_until(struct shard *s, struct delivery *d, uint64_t due_ns)
     if (park(s, d, due_ns)) return;
     d->flow->delayed++;
     wait_for(s, d, DELIVERY_WAITS_RETRY, due_ns);
+    lane_update(&s->lanes, d->flow->lane);
 }
 
 void wait_turn(struct shard *s, struct delivery *d)
@@ -151,12 +154,18 @@ void wait_over(struct shard *s, struct delivery *d)
 /* Its time was over before its turn came. */
 static void expire(struct shard *s, struct delivery *d)
 {
-    wait_over(s, d);
-    struct lane *l = d->flow->lane;
+    struct flow *f = d->flow;
+    struct lane *l = f->lane;
     enum err why = d->attempts > 0 ? (enum err)d->why : ERR_EXPIRED;
+    wait_over(s, d);
     d->attempt_ns = 0;
-    if (account_unsent(s, d, why, OUTCOME_EXPIRED)) lane_update(&s->lanes, l);
-    else wait_for(s, d, DELIVERY_WAITS_TOLD, io_now_ns(s->io) + AGAIN_NS);
+    if (!account_unsent(s, d, why, OUTCOME_EXPIRED)) {
+        f->untold++;
+        wait_for(s, d, DELIVERY_WAITS_TOLD, io_now_ns(s->io) + AGAIN_NS);
+        return;
+    }
+    flow_settle(&s->lanes, f, io_now_ns(s->io));
+    lane_update(&s->lanes, l);
 }
 
 void waiting_delivery_timer(struct shard *s, struct delivery *d)
@@ -170,8 +179,12 @@ void waiting_delivery_timer(struct shard *s, struct delivery *d)
     case DELIVERY_WAITS_TURN: expire(s, d); return;
     case DELIVERY_WAITS_TOLD:
         d->wait = DELIVERY_NO_WAIT;
-        if (d->attempt_ns != 0) follow_waited_too_long(s, d);
-        else expire(s, d);
+        if (d->attempt_ns != 0) {
+            follow_waited_too_long(s, d);
+        } else {
+            d->flow->untold--;
+            expire(s, d);
+        }
         return;
     case DELIVERY_NO_WAIT: break;
     }
@@ -222,7 +235,7 @@ static bool park_queued(struct shard *s, struct delivery *d, bool held)
     return false;
 }
 
-void park_flow(struct shard *s, struct flow *f)
+bool park_flow(struct shard *s, struct flow *f)
 {
     bool held = f->lane->held;
     for (int kind = 0; kind < FLOW_KINDS; kind++) {
@@ -230,9 +243,10 @@ void park_flow(struct shard *s, struct flow *f)
         for (; d != NULL; d = next) {
             next = d->next;
             if (d->wait != DELIVERY_WAITS_TURN) continue; /* its attempt has begun */
-            if (!park_queued(s, d, held)) return;
+            if (!park_queued(s, d, held)) return false;
         }
     }
+    return true;
 }
 
 void park_lane(struct shard *s, struct lane *l)
@@ -240,7 +254,7 @@ void park_lane(struct shard *s, struct lane *l)
     struct flow *f = l->ring, *next;
     for (; f != NULL; f = next) {
         next = f->ring_next;
-        park_flow(s, f);
+        if (!park_flow(s, f)) return;
     }
 }
 

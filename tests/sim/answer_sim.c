@@ -35,19 +35,20 @@ static void put_body(struct world *w, struct wire *c, uint32_t n)
 static void put_noise(struct world *w, struct wire *c)
 {
     static const char *const noise[] = {
-        "Server: sim\r\n",
-        "Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n",
-        "Set-Cookie: a=\"b\"; Path=/; HttpOnly\r\n",
         "Retry-After: 120\r\n",
         "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 9999999999\r\n",
         "RateLimit: \"default\";r=0;t=10\r\n",
+        "Server: sim\r\n",
+        "Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n",
+        "Set-Cookie: a=\"b\"; Path=/; HttpOnly\r\n",
         "Content-Type: application/json\r\n",
         "X-Empty:\r\n",
         "Keep-Alive: timeout=5\r\n",
         "Connection: keep-alive\r\n",
         "Vary: Transfer-Encoding, Content-Length\r\n",
     };
-    while (world_draw(w, 50)) put(c, "%s", noise[world_below(w, sizeof noise / sizeof *noise)]);
+    uint32_t hints = w->truth->no_hints ? 3 : 0, count = sizeof noise / sizeof *noise;
+    while (world_draw(w, 50)) put(c, "%s", noise[hints + world_below(w, count - hints)]);
 }
 
 static void put_chunks(struct world *w, struct wire *c)

@@ -164,7 +164,8 @@ static struct told told_read(const struct truth *t, const char *text, size_t len
                      .error = error_of(&j),
                      .status = number_or_null(&j, "status"),
                      .attempts = jscan_number(&j, "attempts"),
-                     .duration_ns = jscan_ms(&j, "duration_ms"),
+                     .duration_ns =
+                         jscan_is(&j, "duration_ms", "null") ? 0 : jscan_ms(&j, "duration_ms"),
                      .total_ns = jscan_ms(&j, "total_ms"),
                      .first_ns = time_or_null(&j, "first_attempt_at"),
                      .finished_ns = jscan_time(&j, "finished_at")};
@@ -200,7 +201,7 @@ static bool may_go_again(const struct truth_send *e)
 static bool explained(const struct told *r, const struct truth_send *e, const struct net_host *h,
                       const struct config *c)
 {
-    bool before_send = e == NULL || may_go_again(e);
+    bool before_send = e == NULL || may_go_again(e) || r->attempts > e->attempt;
     switch (r->error) {
     case ERR_OK: return e != NULL && e->consumed && e->handler_ran;
     case ERR_STATUS_FINAL: return e != NULL && e->consumed;
@@ -226,7 +227,7 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
 /* An answer that was read whole decides; only a deadline may have come before. */
 static void answer_check(const struct told *r, const struct truth_send *e, const struct config *c)
 {
-    if (e == NULL || !e->consumed) return;
+    if (e == NULL || !e->consumed || r->attempts > e->attempt) return;
     uint32_t due = answer_verdicts(e->kind);
     if (e->conn->tainted) due |= BIT(ERR_BAD_RESPONSE) | BIT(ERR_STATUS_RETRY);
     if (due & BIT(r->error)) {
@@ -242,20 +243,25 @@ static void answer_check(const struct told *r, const struct truth_send *e, const
          r->line->number, err_label(r->error), answer_names[e->kind]);
 }
 
-static void sent_check(const struct told *r, const struct truth_send *e)
+/* Of all attempts the most. */
+static void sent_check(const struct told *r)
 {
     const struct truth_line *l = r->line;
-    size_t moved = 0;
-    for (uint32_t i = 0; i < l->sends; i++) moved += l->send[i].moved;
+    size_t moved = 0, read = 0;
+    bool all_dead = true;
+    for (uint32_t i = 0; i < l->sends; i++) {
+        moved += l->send[i].moved;
+        read += l->send[i].read;
+        if (l->send[i].read > 0 && !l->send[i].conn->dead) all_dead = false;
+    }
     if (strcmp(r->sent, "no") == 0) {
         RULE(moved == 0, "line %u: sent=no, and %zu bytes reached the receiver", l->number, moved);
     } else if (strcmp(r->sent, "yes") == 0) {
-        RULE(e != NULL && e->read > 0, "line %u: sent=yes, and no answer byte was read", l->number);
+        RULE(read > 0, "line %u: sent=yes, and no answer byte was read", l->number);
     } else {
         RULE(strcmp(r->sent, "maybe") == 0, "line %u: sent=%s", l->number, r->sent);
         RULE(l->sends > 0, "line %u: sent=maybe, and no send was asked for", l->number);
-        RULE(e->read == 0 || e->conn->dead, "line %u: sent=maybe, and an answer was read",
-             l->number);
+        RULE(all_dead, "line %u: sent=maybe, and an answer was read", l->number);
     }
 }
 
@@ -300,7 +306,7 @@ static void outcome_check(const struct told *r, const struct scene *s)
         answer_check(r, e, &s->config);
         word_check(r, &s->config);
     }
-    sent_check(r, e);
+    sent_check(r);
     bool unreachable = err_class_of(r->error) == ERR_CLASS_UNREACHABLE;
     RULE(unreachable == (r->status == 599) || (e != NULL && e->status == 599),
          "line %u ended as %s with status %" PRIu64, l->number, err_label(r->error), r->status);
@@ -488,7 +494,16 @@ static void events_judge(struct scene *s, const struct run_end *v)
 
 /* ---- sums ---------------------------------------------------------------------------------- */
 
-/* A stop leaves records pending: they are kept, and those that may have arrived are counted. */
+/* Its last attempt was not over when the operator cut it off, as far as the network knows. */
+static bool was_cut(const struct truth_line *l)
+{
+    const struct truth_send *e = last_send(l);
+    return e != NULL && e->moved > 0 && !e->consumed && !e->saw_end && !e->saw_error &&
+           !e->send_broke && !e->conn->tainted;
+}
+
+/* A stop leaves records pending: they are kept, and those that may have arrived are counted: all
+ * that were cut off, and none that wait for a retry. */
 static void pending_judge(const struct scene *s, const struct run_end *v)
 {
     uint64_t kept = 0, moved = 0, sent = 0;
@@ -498,11 +513,7 @@ static void pending_judge(const struct scene *s, const struct run_end *v)
         if (l->kind != LINE_VALID || l->results > 0) continue;
         kept += l->dead_letters;
         sent += l->sends > 0;
-        for (uint32_t k = 0; k < l->sends; k++)
-            if (l->send[k].moved > 0) {
-                moved++;
-                break;
-            }
+        moved += s->config.retry.retries == 0 && was_cut(l);
     }
     const struct run_stats *st = &v->stats;
     if (s->dead_letters != NULL)

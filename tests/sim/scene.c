@@ -237,6 +237,7 @@ struct scene *scene_new(struct world *w)
     s->crowd = world_draw(w, 1);
     s->fair = world_draw(w, 6);
     if (s->fair) w->knobs = (struct knobs){0};
+    s->truth.no_hints = s->fair;
     s->virtual_ns_max = 3600 * UINT64_C(1000000000);
     s->input_changes_ns = UINT64_MAX;
     s->sched = !s->fair && world_draw(w, 60);
