@@ -24,7 +24,10 @@
 /* A pace that was not asked for so long is worth less than a slot for another. */
 #define KEEP_NS (60 * SECOND_NS)
 /* Quotas do not count for so long after 429s came that they did not foresee. */
-#define DISTRUST_NS (60 * SECOND_NS)
+#define DISTRUST_NS (600 * SECOND_NS)
+
+/* So many refusals, more than one in DOUBT_SHARE answers, and a quota does not count. */
+enum { DOUBT_MAX = 64, DOUBT_SHARE = 512 };
 
 enum pace_mode { MODE_BLIND, MODE_QUOTA };
 
@@ -101,9 +104,25 @@ void pace_hold(struct pace *p, uint64_t until_ns)
     while (held_ns < until_ns && !cas_rlx(&p->held_ns, &held_ns, until_ns)) {}
 }
 
+/* Counts the refusals of those who went by the quota; the first window's burst did not. */
+static void doubt(struct pace *p, uint64_t now_ns, const struct pace_hint *h)
+{
+    if (!h->refused) {
+        if (p->doubt > 0) p->doubt--;
+        return;
+    }
+    if (!quota_of(p)->paced) return;
+    p->doubt += DOUBT_SHARE;
+    if (p->doubt < DOUBT_MAX * DOUBT_SHARE) return;
+    mode_set(p, MODE_BLIND);
+    blind_of(p)->cut_ns = now_ns;
+    p->doubt = 0;
+}
+
 /* A quota that was refused, or that refusals came beside, is no quota. */
 static bool quota_wanted(struct pace *p, uint64_t now_ns, const struct pace_hint *h)
 {
+    if (p->mode == MODE_QUOTA) doubt(p, now_ns, h);
     if (p->mode == MODE_QUOTA) return true;
     const struct pace_blind *b = blind_of(p);
     if (h->remaining == 0) return false;
@@ -141,7 +160,27 @@ void pace_hinted(struct pace *p, uint64_t now_ns, const struct pace_hint *h, uin
         hold_ns = v.hold_ns;
     } else if (h->remaining == 0) {
         interval_ns = pace_blind_exhausted(blind_of(p), now_ns, h, interval_ns, held_ns, &hold_ns);
+    } else {
+        interval_ns = pace_blind_taken(blind_of(p), h->began_ns, now_ns, 1, interval_ns, held_ns);
     }
+    if (hold_ns > 0) pace_hold(p, hold_ns);
+    digest_end(p, interval_ns);
+}
+
+void pace_retry_after(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint64_t wait_ns,
+                      bool hinted)
+{
+    pace_hold(p, now_ns + min_u64(wait_ns, DAY_NS));
+    if (hinted || !digest_try(p)) return;
+    uint64_t interval_ns = load_rlx(&p->interval_ns), held_ns = load_rlx(&p->held_ns), hold_ns = 0;
+    struct pace_hint h = {.refused = true,
+                          .has_remaining = true,
+                          .has_reset = true,
+                          .reset_ns = wait_ns,
+                          .reset_step_ns = SECOND_NS,
+                          .began_ns = began_ns};
+    if (p->mode == MODE_BLIND)
+        interval_ns = pace_blind_exhausted(blind_of(p), now_ns, &h, interval_ns, held_ns, &hold_ns);
     if (hold_ns > 0) pace_hold(p, hold_ns);
     digest_end(p, interval_ns);
 }
@@ -160,7 +199,7 @@ static uint32_t missed_take(struct pace *p)
     return missed;
 }
 
-void pace_taken(struct pace *p, uint64_t now_ns, uint32_t n)
+void pace_taken(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint32_t n)
 {
     if (n == 0) return;
     if (!digest_try(p)) {
@@ -174,7 +213,8 @@ void pace_taken(struct pace *p, uint64_t now_ns, uint32_t n)
         interval_ns = 0;
     }
     if (p->mode == MODE_BLIND)
-        interval_ns = pace_blind_taken(blind_of(p), now_ns, n, interval_ns, load_rlx(&p->held_ns));
+        interval_ns = pace_blind_taken(blind_of(p), began_ns, now_ns, n, interval_ns,
+                                       load_rlx(&p->held_ns));
     digest_end(p, interval_ns);
 }
 

@@ -46,7 +46,8 @@ struct pace {
     uint32_t lock;        /* 0, 1: held by the one who digests a hint */
     uint32_t waiting;  /* atomic: records known to wait for it, all shards; for quotas that fit */
     uint32_t missed;   /* atomic: taken requests that came while the lock was held */
-    uint32_t mode;     /* belongs to the lock's holder, as does: */
+    uint16_t mode;     /* belongs to the lock's holder, as does: */
+    uint16_t doubt;    /* in a quota, which grows with refusals that it did not foresee */
     uint64_t state[9]; /* struct pace_quota or struct pace_blind */
 };
 _Static_assert(sizeof(struct pace) == SHARED_ENTRY_BYTES, "128 bytes a pace");
@@ -68,10 +69,15 @@ void pace_hold(struct pace *p, uint64_t until_ns);
  * UINT64_MAX. */
 void pace_hinted(struct pace *p, uint64_t now_ns, const struct pace_hint *h, uint64_t in_flight,
                  uint64_t all);
+/* A 429 with a Retry-After came, to an attempt that began at began_ns: nothing before now_ns +
+ * wait_ns. hinted: it told a quota too, which pace_hinted() is given. */
+void pace_retry_after(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint64_t wait_ns,
+                      bool hinted);
 /* A 429 without a usable hint came, to an attempt that began at began_ns. */
 void pace_refused(struct pace *p, uint64_t began_ns, uint64_t now_ns);
-/* n requests were taken (any answer but a 429), with answers that had no hints. */
-void pace_taken(struct pace *p, uint64_t now_ns, uint32_t n);
+/* n requests that began at began_ns or later were taken (any answer but a 429), with answers that
+ * had no hints. */
+void pace_taken(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint32_t n);
 /* n requests were taken from since_ns on, before this shard knew of the pace. Told once, when it
  * first sees it; without it a receiver that says nothing is learned one cycle later. */
 void pace_before(struct pace *p, uint64_t since_ns, uint64_t now_ns, uint32_t n);

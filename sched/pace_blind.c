@@ -40,11 +40,15 @@ static uint64_t window_guess(uint64_t length_ns, uint64_t open_ns)
     return max_u64(length_ns / SECOND_NS, least) * SECOND_NS;
 }
 
-static void blocked(struct pace_blind *b, uint64_t now_ns)
+/* A request that began at began_ns was refused. */
+static void blocked(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns)
 {
-    if (b->blocked_ns != 0) return;
-    b->blocked_ns = now_ns;
-    b->cliff = b->count;
+    if (b->blocked_ns == 0) {
+        b->blocked_ns = now_ns;
+        b->refused_ns = 0;
+        b->cliff = b->count;
+    }
+    b->refused_ns = max_u64(b->refused_ns, began_ns);
 }
 
 /* Longest time between requests while it refuses: a probe a second, fewer when it goes on. */
@@ -57,7 +61,7 @@ uint64_t pace_blind_refused(struct pace_blind *b, uint64_t began_ns, uint64_t no
                             uint64_t interval_ns)
 {
     CHECK_HOT(began_ns <= now_ns);
-    blocked(b, now_ns);
+    blocked(b, began_ns, now_ns);
     b->rtt_ns = (uint32_t)min_u64(now_ns - began_ns, 4 * SECOND_NS);
     if (began_ns < b->cut_ns) return interval_ns;
     b->cut_ns = now_ns;
@@ -70,7 +74,7 @@ uint64_t pace_blind_exhausted(struct pace_blind *b, uint64_t now_ns, const struc
 {
     if (b->blocked_ns != 0 && b->held && held_ns <= now_ns && b->short_holds < SHORT_HOLDS_MAX)
         b->short_holds++;
-    blocked(b, now_ns);
+    blocked(b, h->began_ns, now_ns);
     b->held = true;
     if (h->has_limit) b->limit = (uint32_t)min_u64(h->limit, UINT32_MAX);
     *hold_ns = now_ns + min_u64(h->reset_ns, DAY_NS) + (GUARD_NS << b->short_holds);
@@ -92,6 +96,7 @@ static void cycle_begin(struct pace_blind *b, uint64_t began_ns, uint32_t n)
 {
     b->began_ns = began_ns;
     b->count = n;
+    b->burst = false;
 }
 
 /* The cycle's average becomes the target, where it can be trusted. */
@@ -109,10 +114,11 @@ static void cycle_close(struct pace_blind *b, uint64_t now_ns, uint32_t n)
         b->target_ns = length_ns / b->count * 20 / 19 + 1;
         b->windowed = false;
         cycle_begin(b, now_ns, n);
-    } else if (b->target_ns == 0) { /* the burst with which it began tells little */
+    } else if (b->burst) { /* that with which it began tells little */
         cycle_begin(b, b->blocked_ns, n);
     } else {
-        if (length_ns >= CYCLE_NS / 4) b->target_ns = length_ns / b->count * 20 / 19 + 1;
+        if (length_ns >= CYCLE_NS / 4 && b->target_ns != 0)
+            b->target_ns = length_ns / b->count * 20 / 19 + 1;
         b->count += n;
     }
 }
@@ -138,6 +144,7 @@ static void measure(struct pace_blind *b, uint64_t now_ns, uint32_t n)
         b->raised_ns = now_ns;
         b->slice = 0;
     }
+    b->burst = true;
     b->count += n;
     b->slice = (uint16_t)min_u64((uint64_t)b->slice + n, UINT16_MAX);
     uint64_t slice_ns = now_ns - b->raised_ns;
@@ -196,18 +203,23 @@ static uint64_t rise(struct pace_blind *b, uint64_t now_ns, uint64_t interval_ns
     return max_u64(interval_ns / 2, b->target_ns);
 }
 
-uint64_t pace_blind_taken(struct pace_blind *b, uint64_t now_ns, uint32_t n, uint64_t interval_ns,
-                          uint64_t held_ns)
+/* Was it sent after all that was refused? A later one may have overtaken an earlier one by a bit. */
+static bool taken_again(const struct pace_blind *b, uint64_t began_ns, uint64_t now_ns)
+{
+    if (b->held && now_ns < b->held_ns) return false;
+    return began_ns >= b->cut_ns && began_ns > b->refused_ns + b->rtt_ns / 8;
+}
+
+uint64_t pace_blind_taken(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns, uint32_t n,
+                          uint64_t interval_ns, uint64_t held_ns)
 {
     if (held_ns > b->held_ns) { /* a Retry-After came since */
-        blocked(b, now_ns);
+        blocked(b, 0, now_ns);
         b->held = true;
         b->held_ns = held_ns;
     }
     if (b->blocked_ns != 0) {
-        bool began_before = (b->held && now_ns < b->held_ns) ||
-                            (b->cut_ns != 0 && now_ns < b->cut_ns + b->rtt_ns / 8 * 7);
-        if (!began_before) return recovered(b, now_ns, n, interval_ns);
+        if (taken_again(b, began_ns, now_ns)) return recovered(b, now_ns, n, interval_ns);
         b->count += n;
         b->cliff = b->count;
         return interval_ns;
@@ -225,6 +237,7 @@ void pace_blind_before(struct pace_blind *b, uint64_t since_ns, uint64_t now_ns,
 {
     if (b->target_ns != 0 || n == 0 || now_ns - since_ns > MEMORY_NS) return;
     if (b->began_ns == 0 || since_ns < b->began_ns) b->began_ns = since_ns;
+    b->burst = true;
     b->count += n;
     if (b->blocked_ns != 0) b->cliff = b->count;
     b->rate_ns = (uint32_t)min_u64((now_ns - b->began_ns) / b->count + 1, UINT32_MAX);

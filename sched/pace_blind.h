@@ -29,7 +29,10 @@ struct pace_blind {
     uint64_t cut_ns;     /* when the pace was last halved */
     uint64_t target_ns;  /* interval to go back to; 0: unknown */
     uint64_t held_ns;    /* the last hold that was seen */
-    uint64_t raised_ns;  /* when the pace last went up; FREE: where the slice of rate_ns began */
+    union {
+        uint64_t raised_ns;  /* when the pace last went up; FREE: where the slice of rate_ns began */
+        uint64_t refused_ns; /* BLOCKED: when the latest of those that were refused began */
+    };
     uint32_t count;      /* taken in this cycle */
     uint32_t cliff;      /* taken in the cycle before, until it was refused */
     uint32_t limit;      /* as a hint told it; 0: it did not */
@@ -37,6 +40,7 @@ struct pace_blind {
     uint32_t rate_ns;    /* FREE: between requests that were taken of late; 0: unknown */
     uint16_t slice;      /* FREE: taken in this slice, up to 65535 */
     uint8_t short_holds; /* holds in a row that ended in another refusal */
+    bool burst : 1;      /* this cycle began without a limit */
     bool held : 1;       /* a hold came in this cycle */
     bool windowed : 1;   /* target_ns comes from a window's length */
     bool proven : 1;     /* more than `cliff` was taken in this cycle */
@@ -46,8 +50,8 @@ _Static_assert(sizeof(struct pace_blind) <= sizeof(((struct pace *)0)->state), "
 /* They return the interval from now on. held_ns: the pace's hold, interval_ns: as it is. */
 uint64_t pace_blind_refused(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns,
                             uint64_t interval_ns);
-uint64_t pace_blind_taken(struct pace_blind *b, uint64_t now_ns, uint32_t n, uint64_t interval_ns,
-                          uint64_t held_ns);
+uint64_t pace_blind_taken(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns, uint32_t n,
+                          uint64_t interval_ns, uint64_t held_ns);
 /* A 429 with a hint: nothing remains until reset_ns, as an answer at now_ns says. */
 uint64_t pace_blind_exhausted(struct pace_blind *b, uint64_t now_ns, const struct pace_hint *h,
                               uint64_t interval_ns, uint64_t held_ns, uint64_t *hold_ns);

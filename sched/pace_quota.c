@@ -26,7 +26,7 @@
 /* After a hold that was too short: until an answer says more. */
 #define PROBE_NS UINT64_C(100000000)
 
-enum { SLACK_SHARE = 400, SLACK_SHARE_MAX = 8, ODD_MIN = 8, SHORT_HOLDS_MAX = 6 };
+enum { SLACK_SHARE = 400, SLACK_SHARE_MAX = 8, ODD_MIN = 8, SHORT_HOLDS_MAX = 6, MOVES_MIN = 4, MOVING_GAIN = 64 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -60,17 +60,6 @@ static void offset_learn(struct pace_quota *q, uint64_t now_ns, uint64_t interva
     q->offset_known = true;
 }
 
-/* More was taken than the quota fell by: it is refilled all the time. */
-static void refill_learn(struct pace_quota *q, uint64_t now_ns)
-{
-    uint64_t drop = q->most - q->least;
-    uint64_t length_ns = now_ns - q->start_ns;
-    q->refill_ns = 0;
-    if (q->answers <= drop + drop / 2 + q->flight + 8 || length_ns < JITTER_NS) return;
-    uint64_t each_ns = length_ns / (q->answers - drop);
-    q->refill_ns = (uint32_t)min_u64(each_ns + each_ns / 16 + 1, UINT32_MAX);
-}
-
 static void window_begin(struct pace_quota *q, uint64_t now_ns, uint64_t x_ns, uint32_t step_ns,
                          uint32_t remaining, uint64_t in_flight)
 {
@@ -89,6 +78,8 @@ static void window_begin(struct pace_quota *q, uint64_t now_ns, uint64_t x_ns, u
     q->flight = (uint16_t)min_u64(in_flight, UINT16_MAX);
     q->odd = 0;
     uint64_t end_ns = quota_end(q);
+    q->partly = !first && remaining < q->limit / 2;
+    if (q->partly && q->average_ns > 0) return; /* one that slides: what was learned holds */
     if (end_ns > now_ns) q->average_ns = (end_ns - now_ns) / ((uint64_t)remaining + 1);
 }
 
@@ -135,11 +126,8 @@ static uint64_t spread(const struct pace_quota *q, uint64_t left_ns, uint64_t in
     uint64_t kept = q->slack + q->most / SLACK_SHARE + behind + on_way;
     uint64_t left = q->least > kept ? q->least - kept : 0;
     left_ns = max_u64(left_ns - on_way * interval_ns, CLOSING_NS);
-    if (q->refill_ns > 0) {
-        unsigned __int128 both = (unsigned __int128)left * q->refill_ns + left_ns;
-        return (uint64_t)((unsigned __int128)left_ns * q->refill_ns / both);
-    }
-    return left > 0 ? left_ns / left : left_ns;
+    uint64_t even_ns = left > 0 ? left_ns / left : left_ns;
+    return q->partly ? max_u64(even_ns, q->average_ns + q->average_ns / 256) : even_ns;
 }
 
 /* Of a window that was paced from its beginning, more is left unused from now on. */
@@ -161,6 +149,53 @@ static struct pace_quota_verdict exhausted(struct pace_quota *q, uint64_t now_ns
     };
 }
 
+/* The reset is put off although it was not reached and nothing came back: it moves on with what is
+ * sent (a sliding window, a bucket). */
+static bool put_off(const struct pace_quota *q, uint64_t now_ns, uint32_t remaining)
+{
+    if (q->hinted_ns == 0 || now_ns + q->step_ns + JITTER_NS >= q->reset_ns) return false;
+    return remaining <= q->least + q->flight + 2;
+}
+
+/* Where the reset moves on: at most the limit in the time until the reset, and slower as the last
+ * of it is used up. */
+static struct pace_quota_verdict moving(struct pace_quota *q, uint64_t now_ns, uint64_t in_flight)
+{
+    uint64_t window_ns = max_u64(q->reset_ns - min_u64(now_ns, q->reset_ns), CLOSING_NS);
+    uint64_t kept = q->slack + in_flight;
+    uint64_t left = q->least > kept ? q->least - kept : 0;
+    uint64_t even_ns = window_ns / max_u64(q->limit, 1);
+    uint64_t last_ns = window_ns / (MOVING_GAIN * max_u64(left, 1));
+    return (struct pace_quota_verdict){.interval_ns = max_u64(max_u64(even_ns, last_ns), 1)};
+}
+
+/* Places an answer in its window, an old one or a new. False: it is of a window that is over. */
+static bool window_place(struct pace_quota *q, uint64_t now_ns, uint64_t x_ns, uint32_t step_ns,
+                         uint32_t remaining, uint64_t in_flight, uint64_t interval_ns)
+{
+    if (!rolled(q, now_ns, x_ns, remaining, in_flight)) {
+        if (straggler(q, x_ns, remaining)) return false;
+        if (q->odd > 0) { /* the reset is sooner than it was said to be */
+            q->moves = 0;
+            window_begin(q, now_ns, x_ns, step_ns, remaining, in_flight);
+        } else {
+            window_go_on(q, x_ns, step_ns, remaining, in_flight);
+        }
+        return true;
+    }
+    if (put_off(q, now_ns, remaining)) {
+        if (q->moves < MOVES_MIN) q->moves++;
+    } else {
+        q->moves = 0;
+    }
+    if (q->hinted_ns > 0) {
+        offset_learn(q, now_ns, interval_ns);
+        if (!q->refused) q->slack -= (uint16_t)((q->slack + 15) / 16);
+    }
+    window_begin(q, now_ns, x_ns, step_ns, remaining, in_flight);
+    return true;
+}
+
 struct pace_quota_verdict pace_quota_hinted(struct pace_quota *q, uint64_t now_ns,
                                             const struct pace_hint *h, uint64_t in_flight,
                                             uint64_t all, uint64_t interval_ns, uint64_t held_ns)
@@ -170,23 +205,17 @@ struct pace_quota_verdict pace_quota_hinted(struct pace_quota *q, uint64_t now_n
     uint32_t step_ns = (uint32_t)min_u64(max_u64(h->reset_step_ns, 1), SECOND_NS);
     uint32_t remaining = (uint32_t)min_u64(h->remaining, UINT32_MAX);
     bool zero_before = q->hinted_ns > 0 && q->least == 0;
-    if (rolled(q, now_ns, x_ns, remaining, in_flight)) {
-        if (q->hinted_ns > 0) {
-            offset_learn(q, now_ns, interval_ns);
-            refill_learn(q, now_ns);
-            if (!q->refused) q->slack -= (uint16_t)((q->slack + 15) / 16);
-        }
-        window_begin(q, now_ns, x_ns, step_ns, remaining, in_flight);
-    } else if (straggler(q, x_ns, remaining)) {
+    if (!window_place(q, now_ns, x_ns, step_ns, remaining, in_flight, interval_ns))
         return (struct pace_quota_verdict){.interval_ns = interval_ns};
-    } else if (q->odd > 0) { /* the reset is sooner than it was said to be */
-        window_begin(q, now_ns, x_ns, step_ns, remaining, in_flight);
-    } else {
-        window_go_on(q, x_ns, step_ns, remaining, in_flight);
-    }
+    if (h->has_limit) q->limit = (uint32_t)min_u64(h->limit, UINT32_MAX);
+    else if (q->most > q->limit) q->limit = q->most;
     q->hinted_ns = now_ns;
     q->answers++;
     if (h->refused || (remaining == 0 && zero_before)) refused(q);
+    if (q->moves == MOVES_MIN) {
+        q->least = remaining;
+        return moving(q, now_ns, in_flight);
+    }
     uint64_t end_ns = quota_end(q);
     if (q->least == 0) return exhausted(q, now_ns, end_ns, held_ns, zero_before);
     q->short_holds = 0;

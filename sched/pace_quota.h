@@ -30,7 +30,7 @@ struct pace_quota {
     uint32_t least;      /* least remaining in this window */
     uint32_t before;     /* least remaining of the window before */
     uint32_t answers;    /* with hints, in this window */
-    uint32_t refill_ns;  /* the quota grows inside windows, by one each; 0: it does not */
+    uint32_t limit;      /* as told, else the most that was seen to remain */
     uint16_t slack;      /* kept unused in each window, learned from refusals */
     uint16_t flight;     /* most requests seen in flight in this window */
     uint8_t stragglers;  /* answers of the window before that may still come */
@@ -38,7 +38,9 @@ struct pace_quota {
     uint8_t short_holds; /* holds in a row after which nothing remained */
     bool offset_known : 1;
     bool paced : 1;   /* this window, from its beginning */
-    bool refused : 1; /* something, in this window */
+    bool refused : 1;  /* something, in this window */
+    bool partly : 1;   /* the reset brought back less than half of the limit */
+    uint8_t moves : 3; /* in a row, of a reset that was put off before it was reached */
 };
 _Static_assert(sizeof(struct pace_quota) <= sizeof(((struct pace *)0)->state), "fits");
 

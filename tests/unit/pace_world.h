@@ -24,7 +24,8 @@
 enum receiver_kind {
     FIXED_AT_FIRST, /* a window begins with the first request after the last one's end */
     FIXED_ALIGNED,  /* windows begin at multiples of their length on the receiver's clock */
-    SLIDING,        /* at most `limit` in any `window_ns` */
+    SLIDING,        /* at most `limit` in any `window_ns`; reset: when all of it is there again */
+    SLIDING_NEXT,   /* the same; reset: when one more than now remains */
     BUCKET,         /* `limit` in each window_ns on average, `burst` at once */
 };
 
@@ -178,7 +179,7 @@ static inline bool receiver_fixed(struct world *w, uint64_t now_ns, uint64_t *re
 }
 
 static inline bool receiver_sliding(struct world *w, uint64_t now_ns, uint64_t *remaining,
-                                    uint64_t *reset_at_ns)
+                                    uint64_t *reset_at_ns, uint64_t *next_at_ns)
 {
     const struct world_case *c = w->c;
     uint64_t oldest = w->log[w->log_at % c->limit];
@@ -189,12 +190,14 @@ static inline bool receiver_sliding(struct world *w, uint64_t now_ns, uint64_t *
         if (w->log[(w->log_at - 1 - i) % c->limit] + c->window_ns > now_ns) in_window++;
         else break;
     *remaining = c->limit - in_window;
-    *reset_at_ns = w->log[(w->log_at - in_window) % c->limit] + c->window_ns;
+    uint64_t of = c->kind == SLIDING ? w->log_at - 1 : w->log_at - in_window;
+    *reset_at_ns = w->log[of % c->limit] + c->window_ns;
+    *next_at_ns = w->log[(w->log_at - in_window) % c->limit] + c->window_ns;
     return taken;
 }
 
 static inline bool receiver_bucket(struct world *w, uint64_t now_ns, uint64_t *remaining,
-                                   uint64_t *reset_at_ns)
+                                   uint64_t *reset_at_ns, uint64_t *next_at_ns)
 {
     const struct world_case *c = w->c;
     uint64_t each_ns = c->window_ns / c->limit, full_ns = each_ns * c->burst;
@@ -205,6 +208,7 @@ static inline bool receiver_bucket(struct world *w, uint64_t now_ns, uint64_t *r
     if (taken) w->tokens_ns -= each_ns;
     *remaining = w->tokens_ns / each_ns;
     *reset_at_ns = now_ns + full_ns - w->tokens_ns;
+    *next_at_ns = w->tokens_ns < each_ns ? now_ns + each_ns - w->tokens_ns : now_ns;
     return taken;
 }
 
@@ -251,21 +255,27 @@ static inline void receiver_stale(struct world *w, uint64_t now_ns, uint64_t *re
 static inline void receiver_arrival(struct world *w, struct event *e)
 {
     const struct world_case *c = w->c;
-    uint64_t now_ns = e->at_ns, reset_at_ns = now_ns;
+    uint64_t now_ns = e->at_ns, reset_at_ns = now_ns, next_at_ns = now_ns;
     bool taken = false;
-    if (c->kind == SLIDING) taken = receiver_sliding(w, now_ns, &e->remaining, &reset_at_ns);
-    else if (c->kind == BUCKET) taken = receiver_bucket(w, now_ns, &e->remaining, &reset_at_ns);
-    else taken = receiver_fixed(w, now_ns, &e->remaining, &reset_at_ns);
+    if (c->kind == SLIDING || c->kind == SLIDING_NEXT)
+        taken = receiver_sliding(w, now_ns, &e->remaining, &reset_at_ns, &next_at_ns);
+    else if (c->kind == BUCKET)
+        taken = receiver_bucket(w, now_ns, &e->remaining, &reset_at_ns, &next_at_ns);
+    else {
+        taken = receiver_fixed(w, now_ns, &e->remaining, &reset_at_ns);
+        next_at_ns = reset_at_ns;
+    }
     if (c->stale) receiver_stale(w, now_ns, &e->remaining);
     e->refused = !taken;
     e->hinted = c->reset != RESET_NONE && (!c->only_on_429 || e->refused);
     e->reset_ns = receiver_reset(w, now_ns, reset_at_ns);
     e->retry_after_ns =
-        c->retry_after && e->refused ? rounded(reset_at_ns - now_ns, SECOND_NS, 1) : 0;
+        c->retry_after && e->refused ? rounded(next_at_ns - now_ns, SECOND_NS, 1) : 0;
     uint64_t gap_ns = now_ns - w->last_arrival_ns;
     if (w->last_arrival_ns > 0 && gap_ns > w->result.longest_gap_ns)
         w->result.longest_gap_ns = gap_ns;
     w->last_arrival_ns = now_ns;
+    if (w->first_end_ns == UINT64_MAX) w->first_end_ns = now_ns + c->window_ns;
     bool later = now_ns >= w->first_end_ns;
     *(taken ? &w->result.accepted : &w->result.refused) += 1;
     *(taken ? &w->result.accepted_later : &w->result.refused_later) += later;
@@ -305,7 +315,8 @@ static inline void shard_answer(struct world *w, struct world_shard *s, uint64_t
         s->knows = true;
         if (!c->ignorant && s->taken > 0) pace_before(&w->pace, s->since_ns, now_ns, s->taken);
     }
-    if (e->retry_after_ns > 0) pace_hold(&w->pace, now_ns + e->retry_after_ns);
+    if (e->retry_after_ns > 0)
+        pace_retry_after(&w->pace, e->began_ns, now_ns, e->retry_after_ns, e->hinted);
     if (e->hinted) { /* a Date of whole seconds makes the answer coarser */
         bool dated = c->reset == RESET_EPOCH_UP || c->reset == RESET_EPOCH_DOWN;
         struct pace_hint h = {.has_limit = !c->no_limit,
@@ -321,7 +332,7 @@ static inline void shard_answer(struct world *w, struct world_shard *s, uint64_t
         pace_hinted(&w->pace, now_ns, &h, c->own_flight ? s->in_flight : w->in_flight, UINT64_MAX);
     }
     if (e->refused && !usable) pace_refused(&w->pace, e->began_ns, now_ns);
-    if (!e->refused && !e->hinted) pace_taken(&w->pace, now_ns, 1);
+    if (!e->refused && !e->hinted) pace_taken(&w->pace, e->began_ns, now_ns, 1);
 }
 
 static inline void shard_send(struct world *w, uint32_t shard, uint64_t now_ns)
@@ -433,7 +444,6 @@ static inline struct world_result world_run(const struct world_case *c,
     while (w->heap_count > 0 && w->heap[0].at_ns < w->end_ns) world_step(w);
     struct world_result r = w->result;
     r.allowed = windows * c->limit;
-    if (c->kind == BUCKET) r.allowed += c->burst;
     if (w->end_ns - w->last_arrival_ns > r.longest_gap_ns)
         r.longest_gap_ns = w->end_ns - w->last_arrival_ns;
     world_free(w);
