@@ -125,40 +125,41 @@ static bool quota_wanted(struct pace *p, uint64_t now_ns, const struct pace_hint
     if (p->mode == MODE_QUOTA) doubt(p, now_ns, h);
     if (p->mode == MODE_QUOTA) return true;
     const struct pace_blind *b = blind_of(p);
-    if (h->remaining == 0) return false;
+    if (h->has_remaining && h->remaining == 0) return false;
     return b->cut_ns == 0 || now_ns - b->cut_ns > DISTRUST_NS;
 }
 
 /* A limit and its window, and no more: an even pace. */
-static void policy_hinted(struct pace *p, uint64_t now_ns, const struct pace_hint *h)
+static uint64_t policy_hinted(struct pace_quota *q, uint64_t now_ns, const struct pace_hint *h)
 {
-    if (!h->has_limit || h->limit == 0 || h->window_ns == 0) return;
-    if (!digest_try(p)) return;
-    if (p->mode != MODE_QUOTA) mode_set(p, MODE_QUOTA);
-    struct pace_quota *q = quota_of(p);
+    uint64_t window_ns = min_u64(h->window_ns, DAY_NS);
     q->hinted_ns = q->start_ns = now_ns;
-    q->reset_ns = now_ns + min_u64(h->window_ns, DAY_NS);
-    q->average_ns = min_u64(h->window_ns, DAY_NS) / h->limit;
-    digest_end(p, q->average_ns + q->average_ns / 64);
+    q->reset_ns = now_ns + window_ns;
+    q->average_ns = window_ns / h->limit;
+    q->paced = true;
+    return q->average_ns + q->average_ns / 64;
 }
 
 void pace_hinted(struct pace *p, uint64_t now_ns, const struct pace_hint *h, uint64_t in_flight,
                  uint64_t all)
 {
-    if (!h->has_remaining) policy_hinted(p, now_ns, h);
-    if (!h->has_remaining || !h->has_reset) return;
+    bool quota = h->has_remaining && h->has_reset;
+    bool policy = !h->has_remaining && h->has_limit && h->limit > 0 && h->window_ns > 0;
+    if (!quota && !policy) return;
     if (!digest_try(p)) {
-        if (h->remaining == 0) pace_hold(p, now_ns + min_u64(h->reset_ns, DAY_NS));
+        if (quota && h->remaining == 0) pace_hold(p, now_ns + min_u64(h->reset_ns, DAY_NS));
         return;
     }
     uint64_t interval_ns = load_rlx(&p->interval_ns), held_ns = load_rlx(&p->held_ns), hold_ns = 0;
     if (quota_wanted(p, now_ns, h)) {
         if (p->mode != MODE_QUOTA) mode_set(p, MODE_QUOTA);
-        struct pace_quota_verdict v =
-            pace_quota_hinted(quota_of(p), now_ns, h, in_flight, all, interval_ns, held_ns);
+        struct pace_quota_verdict v = {0};
+        if (quota)
+            v = pace_quota_hinted(quota_of(p), now_ns, h, in_flight, all, interval_ns, held_ns);
+        else v.interval_ns = policy_hinted(quota_of(p), now_ns, h);
         interval_ns = v.interval_ns;
         hold_ns = v.hold_ns;
-    } else if (h->remaining == 0) {
+    } else if (quota && h->remaining == 0) {
         interval_ns = pace_blind_exhausted(blind_of(p), now_ns, h, interval_ns, held_ns, &hold_ns);
     } else {
         interval_ns = pace_blind_taken(blind_of(p), h->began_ns, now_ns, 1, interval_ns, held_ns);
@@ -179,6 +180,7 @@ void pace_retry_after(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint64
                           .reset_ns = wait_ns,
                           .reset_step_ns = SECOND_NS,
                           .began_ns = began_ns};
+    if (p->mode == MODE_QUOTA) doubt(p, now_ns, &h);
     if (p->mode == MODE_BLIND)
         interval_ns = pace_blind_exhausted(blind_of(p), now_ns, &h, interval_ns, held_ns, &hold_ns);
     if (hold_ns > 0) pace_hold(p, hold_ns);
@@ -213,8 +215,8 @@ void pace_taken(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint32_t n)
         interval_ns = 0;
     }
     if (p->mode == MODE_BLIND)
-        interval_ns = pace_blind_taken(blind_of(p), began_ns, now_ns, n, interval_ns,
-                                       load_rlx(&p->held_ns));
+        interval_ns =
+            pace_blind_taken(blind_of(p), began_ns, now_ns, n, interval_ns, load_rlx(&p->held_ns));
     digest_end(p, interval_ns);
 }
 

@@ -30,9 +30,8 @@ static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static uint64_t window_guess(uint64_t length_ns, uint64_t open_ns)
 {
     static const uint32_t round[] = {3600, 1800, 900, 600, 300, 60, 30, 20, 15, 10, 5};
-    uint64_t least_ns = length_ns > 2 * SECOND_NS + 5 * GUARD_NS
-                            ? length_ns - 2 * SECOND_NS - 5 * GUARD_NS
-                            : 0;
+    uint64_t least_ns =
+        length_ns > 2 * SECOND_NS + 5 * GUARD_NS ? length_ns - 2 * SECOND_NS - 5 * GUARD_NS : 0;
     uint64_t least = max_u64(least_ns, open_ns) / SECOND_NS + 1;
     uint64_t most = (length_ns + SECOND_NS) / SECOND_NS;
     for (size_t i = 0; i < sizeof round / sizeof round[0]; i++)
@@ -90,6 +89,7 @@ static void window_learn(struct pace_blind *b)
     uint32_t count = b->limit > b->count && !b->windowed ? b->limit : b->count;
     b->target_ns = length_ns / count;
     b->target_ns += b->target_ns / 400 + 1;
+    b->windowed = true;
 }
 
 static void cycle_begin(struct pace_blind *b, uint64_t began_ns, uint32_t n)
@@ -108,7 +108,6 @@ static void cycle_close(struct pace_blind *b, uint64_t now_ns, uint32_t n)
         cycle_begin(b, now_ns, n);
     } else if (b->held) {
         window_learn(b);
-        b->windowed = true;
         cycle_begin(b, now_ns, n);
     } else if (length_ns >= CYCLE_NS) {
         b->target_ns = length_ns / b->count * 20 / 19 + 1;
@@ -203,7 +202,7 @@ static uint64_t rise(struct pace_blind *b, uint64_t now_ns, uint64_t interval_ns
     return max_u64(interval_ns / 2, b->target_ns);
 }
 
-/* Was it sent after all that was refused? A later one may have overtaken an earlier one by a bit. */
+/* Was it sent after all that was refused? A later one may overtake an earlier one by a bit. */
 static bool taken_again(const struct pace_blind *b, uint64_t began_ns, uint64_t now_ns)
 {
     if (b->held && now_ns < b->held_ns) return false;

@@ -30,7 +30,7 @@ struct pace_blind {
     uint64_t target_ns;  /* interval to go back to; 0: unknown */
     uint64_t held_ns;    /* the last hold that was seen */
     union {
-        uint64_t raised_ns;  /* when the pace last went up; FREE: where the slice of rate_ns began */
+        uint64_t raised_ns; /* when the pace last went up; FREE: where the slice of rate_ns began */
         uint64_t refused_ns; /* BLOCKED: when the latest of those that were refused began */
     };
     uint32_t count;      /* taken in this cycle */

@@ -7,7 +7,7 @@
  * a quarter of T is counted as on the way, which keeps it stable as T goes to 0.
  * A receiver that counts late shows more than remains; by how much shows in the answers that it did
  * not count yet.
- * A few requests are left unused (1 in 400, and more when some were refused): that is how far the
+ * A few requests are left unused (1 in 800, and more when some were refused): that is how far the
  * estimate of the reset may be wrong without a refusal.
  */
 #include "sched/pace_quota.h"
@@ -26,7 +26,14 @@
 /* After a hold that was too short: until an answer says more. */
 #define PROBE_NS UINT64_C(100000000)
 
-enum { SLACK_SHARE = 400, SLACK_SHARE_MAX = 8, ODD_MIN = 8, SHORT_HOLDS_MAX = 6, MOVES_MIN = 4, MOVING_GAIN = 64 };
+enum {
+    SLACK_SHARE = 800,
+    SLACK_SHARE_MAX = 8,
+    ODD_MIN = 8,
+    SHORT_HOLDS_MAX = 6,
+    MOVES_MIN = 4,
+    MOVING_GAIN = 64
+};
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -149,12 +156,11 @@ static struct pace_quota_verdict exhausted(struct pace_quota *q, uint64_t now_ns
     };
 }
 
-/* The reset is put off although it was not reached and nothing came back: it moves on with what is
- * sent (a sliding window, a bucket). */
-static bool put_off(const struct pace_quota *q, uint64_t now_ns, uint32_t remaining)
+/* The reset is put off although it was not reached: it moves on with what is sent (a sliding
+ * window, a bucket). */
+static bool put_off(const struct pace_quota *q, uint64_t now_ns)
 {
-    if (q->hinted_ns == 0 || now_ns + q->step_ns + JITTER_NS >= q->reset_ns) return false;
-    return remaining <= q->least + q->flight + 2;
+    return q->hinted_ns > 0 && now_ns + q->step_ns + JITTER_NS < q->reset_ns;
 }
 
 /* Where the reset moves on: at most the limit in the time until the reset, and slower as the last
@@ -183,7 +189,7 @@ static bool window_place(struct pace_quota *q, uint64_t now_ns, uint64_t x_ns, u
         }
         return true;
     }
-    if (put_off(q, now_ns, remaining)) {
+    if (put_off(q, now_ns)) {
         if (q->moves < MOVES_MIN) q->moves++;
     } else {
         q->moves = 0;

@@ -37,7 +37,7 @@ struct pace_quota {
     uint8_t odd;         /* answers in a row that speak of an earlier reset */
     uint8_t short_holds; /* holds in a row after which nothing remained */
     bool offset_known : 1;
-    bool paced : 1;   /* this window, from its beginning */
+    bool paced : 1;    /* this window, from its beginning */
     bool refused : 1;  /* something, in this window */
     bool partly : 1;   /* the reset brought back less than half of the limit */
     uint8_t moves : 3; /* in a row, of a reset that was put off before it was reached */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { HELD_HOSTS_MAX = 4096 };
+#define TAKEN_NS UINT64_C(60000000000) /* what was taken longer ago tells nothing of a window */
 
 /* delivery.md section 5: what counts as a failure of the host. */
 static bool is_failure(const struct exchange *ex, bool paced)
@@ -128,27 +129,62 @@ static uint64_t all_waiting(struct shard *s, struct flow *f)
     return load_rlx(&s->run->readers) == 0 ? load_rlx(&f->pace->waiting) : UINT64_MAX;
 }
 
-static void quota(struct shard *s, struct flow *f, const struct hint *hint)
+/* Counts what was taken while there is no pace that would: a minute of it, older ones fading. */
+static void taken_before(struct flow *f, uint64_t began_ns, uint64_t now_ns)
+{
+    if (f->taken == 0) f->taken_ns = began_ns;
+    if (f->taken < UINT32_MAX) f->taken++;
+    if (now_ns - f->taken_ns < TAKEN_NS) return;
+    f->taken /= 2;
+    f->taken_ns = now_ns - TAKEN_NS / 2;
+}
+
+/* The flow's pace, made if need be, which is then told what was taken before. NULL: the table is
+ * full of paces in use; none for this one. */
+static struct pace *flow_pace(struct shard *s, struct flow *f)
 {
     uint64_t now_ns = io_now_ns(s->io);
     struct pace *p = lane_pace_make(&s->lanes, f->lane, f, now_ns);
-    if (p == NULL) return; /* the table is full of paces in use: none for this one */
-    struct pace_hint h = {.has_limit = hint->has_limit,
-                          .has_remaining = hint->has_remaining,
-                          .has_reset = hint->has_reset,
-                          .limit = hint->limit,
-                          .remaining = hint->remaining,
-                          .reset_ns = hint->reset_ns,
-                          .reset_step_ns = hint->reset_step_ns,
-                          .window_ns = hint->window_ns};
-    pace_hinted(p, now_ns, &h, f->in_flight, all_waiting(s, f));
+    if (p == NULL || f->taken == 0) return p;
+    pace_before(p, f->taken_ns, now_ns, f->taken);
+    f->taken = 0;
+    return p;
 }
 
-/* Retry-After on a retriable answer: 429 speaks for that key, anything else for the host. */
-static void retry_after(struct shard *s, struct flow *f, uint16_t status, uint64_t wait_ns)
+/* A 429 that tells when it will be over says that nothing remains. */
+static bool is_quota(const struct hint *hint, bool refused)
+{
+    return hint->has_reset && (hint->has_remaining || refused);
+}
+
+/* A limit for each window, and no more. */
+static bool is_policy(const struct hint *hint, bool refused)
+{
+    return hint->has_limit && hint->window_ns > 0 && !hint->has_remaining && !refused;
+}
+
+static void quota(struct shard *s, struct pace *p, const struct delivery *d, bool refused,
+                  const struct hint *hint)
+{
+    struct flow *f = d->flow;
+    struct pace_hint h = {.refused = refused,
+                          .has_limit = hint->has_limit,
+                          .has_remaining = hint->has_remaining || refused,
+                          .has_reset = hint->has_reset,
+                          .limit = hint->limit,
+                          .remaining = hint->has_remaining ? hint->remaining : 0,
+                          .reset_ns = hint->reset_ns,
+                          .reset_step_ns = hint->reset_step_ns,
+                          .window_ns = hint->window_ns,
+                          .began_ns = d->attempt_ns};
+    pace_hinted(p, io_now_ns(s->io), &h, f->in_flight, all_waiting(s, f));
+}
+
+/* Retry-After on a retriable answer other than 429 speaks for the host and not for a key. */
+static void host_retry_after(struct shard *s, struct lane *l, uint64_t wait_ns)
 {
     uint64_t now_ns = io_now_ns(s->io);
-    struct pace *p = lane_pace_make(&s->lanes, f->lane, status == 429 ? f : NULL, now_ns);
+    struct pace *p = lane_pace_make(&s->lanes, l, NULL, now_ns);
     if (p != NULL) pace_hold(p, now_ns + wait_ns);
 }
 
@@ -157,17 +193,21 @@ static void pace_feedback(struct shard *s, struct delivery *d, const struct exch
 {
     struct flow *f = d->flow;
     uint64_t now_ns = io_now_ns(s->io);
-    bool told = hint->has_remaining || hint->has_reset;
-    if (ex->why == ERR_STATUS_RETRY && hint->has_retry_after)
-        retry_after(s, f, ex->answer.status, hint->retry_after_ns);
-    if (told) {
-        quota(s, f, hint);
-    } else if (ex->answer.status == 429 && !hint->has_retry_after) {
-        struct pace *p = lane_pace_make(&s->lanes, f->lane, f, now_ns);
-        if (p != NULL) pace_refused(p, d->attempt_ns, now_ns);
-    } else if (f->pace != NULL && ex->answer.status != 0 && ex->answer.status != 429) {
-        pace_taken(f->pace, now_ns, 1);
+    bool refused = ex->answer.status == 429,
+         told = is_quota(hint, refused) || is_policy(hint, refused);
+    if (ex->why == ERR_STATUS_RETRY && !refused && hint->has_retry_after)
+        host_retry_after(s, f->lane, hint->retry_after_ns);
+    if (!told && !refused && f->pace == NULL) {
+        taken_before(f, d->attempt_ns, now_ns);
+        return;
     }
+    struct pace *p = flow_pace(s, f);
+    if (p == NULL) return;
+    if (refused && hint->has_retry_after)
+        pace_retry_after(p, d->attempt_ns, now_ns, hint->retry_after_ns, told);
+    if (told) quota(s, p, d, refused, hint);
+    else if (!refused) pace_taken(p, d->attempt_ns, now_ns, 1);
+    else if (!hint->has_retry_after) pace_refused(p, d->attempt_ns, now_ns);
 }
 
 /* ---- all together ------------------------------------------------------------------------- */
@@ -182,7 +222,7 @@ void feedback(struct shard *s, struct delivery *d, const struct exchange *ex,
         if (d->probe) host_probe_unused(l->host, d->probe_round);
         return;
     }
-    bool paced = hint->has_retry_after || (hint->has_remaining && hint->has_reset);
+    bool paced = hint->has_retry_after || is_quota(hint, ex->answer.status == 429);
     bool failed = is_failure(ex, paced);
     if (d->probe) {
         host_probe_ended(l->host, &s->run->config->health, d->probe_round, now_ns, !failed, &event);

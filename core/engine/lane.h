@@ -55,6 +55,8 @@ struct flow {
     uint32_t in_flight;      /* exchanges, and attempts that wait to go on */
     uint32_t paces_seen;     /* host->paces when pace was last looked for */
     uint32_t waiting_told;   /* of pace->waiting, ours */
+    uint32_t taken;          /* answers other than 429 while it had no pace, */
+    uint64_t taken_ns;       /* since then */
     bool in_ring, in_recall, blocked;
     bool retry_next; /* whose turn it is */
 };

@@ -83,7 +83,8 @@ struct world_shard {
     uint64_t busy_until_ns;
     struct event *answers; /* came, not taken in yet */
     uint32_t answers_count, in_flight;
-    uint64_t taken, since_ns; /* before it knew of the pace */
+    uint64_t since_ns; /* before it knew of the pace */
+    uint32_t taken;
     bool knows;
 };
 
@@ -103,7 +104,7 @@ struct world {
     uint64_t window_began_ns, count;
     bool window_open;
     uint64_t *log; /* sliding: times of the accepted ones, a ring of `limit` */
-    uint64_t log_at;
+    uint64_t log_at, log_tail;
     uint64_t tokens_ns; /* bucket: level, as time to earn it */
     uint64_t tokens_at_ns;
     struct stale {
@@ -182,13 +183,11 @@ static inline bool receiver_sliding(struct world *w, uint64_t now_ns, uint64_t *
                                     uint64_t *reset_at_ns, uint64_t *next_at_ns)
 {
     const struct world_case *c = w->c;
-    uint64_t oldest = w->log[w->log_at % c->limit];
-    bool taken = w->log_at < c->limit || oldest + c->window_ns <= now_ns;
+    while (w->log_tail < w->log_at && w->log[w->log_tail % c->limit] + c->window_ns <= now_ns)
+        w->log_tail++;
+    bool taken = w->log_at - w->log_tail < c->limit;
     if (taken) w->log[w->log_at++ % c->limit] = now_ns;
-    uint64_t in_window = 0;
-    for (uint64_t i = 0; i < c->limit && i < w->log_at; i++)
-        if (w->log[(w->log_at - 1 - i) % c->limit] + c->window_ns > now_ns) in_window++;
-        else break;
+    uint64_t in_window = w->log_at - w->log_tail;
     *remaining = c->limit - in_window;
     uint64_t of = c->kind == SLIDING ? w->log_at - 1 : w->log_at - in_window;
     *reset_at_ns = w->log[of % c->limit] + c->window_ns;
