@@ -19,7 +19,7 @@
 #define FORGET_NS  (600 * SECOND_NS) /* without a refusal: the limit is dropped */
 #define CYCLE_NS   (1 * SECOND_NS)   /* shorter ones are not told from a burst */
 
-enum { SHORT_HOLDS_MAX = 6, PATIENCE = 10, CLIMB_MAX = 5 };
+enum { SHORT_HOLDS_MAX = 6, PATIENCE = 10, CLIMB_MAX = 5, FEW = 20 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -81,10 +81,15 @@ uint64_t pace_blind_exhausted(struct pace_blind *b, uint64_t now_ns, const struc
     return max_u64(interval_ns, PROBE_NS);
 }
 
-/* What the window lets through on average, as far as it is known. */
+/* What the window lets through on average, as far as it is known. One refusal after a few requests
+ * may have any reason; two are a quota. */
 static void window_learn(struct pace_blind *b)
 {
     if (b->began_ns == 0 || b->count == 0 || b->held_ns <= b->began_ns) return;
+    if (b->count < FEW && !b->warned) {
+        b->warned = true;
+        return;
+    }
     uint64_t length_ns = window_guess(b->held_ns - b->began_ns, b->blocked_ns - b->began_ns);
     uint32_t count = b->limit > b->count && !b->windowed ? b->limit : b->count;
     b->target_ns = length_ns / count;

@@ -41,6 +41,7 @@ struct pace_blind {
     uint16_t slice;      /* FREE: taken in this slice, up to 65535 */
     uint8_t short_holds; /* holds in a row that ended in another refusal */
     bool burst : 1;      /* this cycle began without a limit */
+    bool warned : 1;     /* refused after a few requests, once */
     bool held : 1;       /* a hold came in this cycle */
     bool windowed : 1;   /* target_ns comes from a window's length */
     bool proven : 1;     /* more than `cliff` was taken in this cycle */
