@@ -149,7 +149,7 @@ static enum visit begin_one(struct shard *s, struct flow *f, struct delivery *d,
     if (c != NULL) {
         begin(s, f, d, ex, c);
         l->deficit -= d->request_len;
-        lane_rotate(l);
+        lane_rotate(f);
         return VISIT_OVER;
     }
     if (g == GATE_OPEN) gate_undo(s, f, d, lease);

@@ -248,21 +248,24 @@ static bool record_take(struct shard *s)
     const char *reason = impossible(s, r);
     if (reason != NULL) return reject_because(s, reason);
     struct lane *l;
-    switch (lanes_find(&s->lanes, &r->url, c->resolver, c->policy, io_now_ns(s->io), &l)) {
+    uint64_t now_ns = io_now_ns(s->io);
+    switch (lanes_find(&s->lanes, &r->url, c->resolver, c->policy, now_ns, &l)) {
     case LANE_FOUND: break;
     case LANE_NO_MEMORY: return false;
     case LANE_NO_ADDRESS:
         return reject_because(s, "the host's name needs the DNS, which this version does not "
                                  "ask: use an IP address, localhost or --resolve");
     }
-    struct flow *f = lanes_flow(&s->lanes, l, key_of(r));
+    struct flow *f = lanes_flow(&s->lanes, l, key_of(r), now_ns);
     if (f == NULL) return false;
-    uint64_t now_ns = io_now_ns(s->io);
     uint64_t due_ns = r->not_before_ns > io_wall_ns(s->io) ? monotonic(s, r->not_before_ns) : 0;
     bool over =
         l->refused != NULL || (r->deadline_ns != 0 && monotonic(s, r->deadline_ns) <= now_ns);
     enum place place = over || due_ns > 0 ? PLACE_QUEUE : place_of(s, f);
-    if (place == PLACE_NONE) return false;
+    if (place == PLACE_NONE) {
+        flow_settle(&s->lanes, f, now_ns);
+        return false;
+    }
     bool parks = !over && (due_ns > 0 || place == PLACE_BACKLOG);
     if (parks && line_parks(s, l, in->line.len) && record_park(s, f, due_ns)) return true;
     bool never;

@@ -11,6 +11,7 @@
 enum {
     SLOTS_FIRST = 64,
     UNUSED_MAX = 65536, /* about 20 MB of lanes that may be asked for again */
+    HOST_TRIES = 64,    /* unused lanes that go, in one go, for an entry of the hosts' table */
     NAME_BYTES_MAX = LIMIT_HOST_BYTES + ADDR_TEXT_BYTES,
 };
 #define PACE_OF_ALL_KEYS UINT64_C(0x616c6c206b657973)
@@ -109,9 +110,11 @@ static void buckets_open(struct lanes *t, uint32_t count)
     free(old);
 }
 
-static struct flow *flow_new(struct lanes *t, struct lane *l, uint64_t key)
+static struct flow *flow_new(struct lanes *t, struct lane *l, uint64_t key, uint64_t now_ns)
 {
-    struct flow *f = slab_take(t->slab, sizeof *f);
+    struct flow *f;
+    do f = slab_take(t->slab, sizeof *f);
+    while (f == NULL && lanes_evict(t, l, now_ns));
     if (f == NULL) return NULL;
     memset(f, 0, sizeof *f);
     f->lane = l;
@@ -136,18 +139,19 @@ static bool flow_empty(const struct flow *f)
            f->queue[FLOW_FIRST].first + f->queue[FLOW_RETRY].first == 0;
 }
 
-struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key)
+struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key, uint64_t now_ns)
 {
     if (key == 0) return l->own;
     struct flow **head = &t->bucket[bucket_of(t, l, key)];
     for (struct flow *f = *head; f != NULL; f = f->bucket_next)
         if (f->lane == l && f->key == key) return f;
-    struct flow *f = flow_new(t, l, key);
+    struct flow *f = flow_new(t, l, key, now_ns);
     if (f == NULL) return NULL;
     f->bucket_next = *head;
     *head = f;
     l->flows++;
     if (++t->keyed > t->buckets) buckets_open(t, t->buckets * 2);
+    lane_update(t, l);
     return f;
 }
 
@@ -372,6 +376,16 @@ static void lane_limit(const struct lanes *t, struct lane *l)
     if (own.interval_ns > l->interval_ns) l->interval_ns = own.interval_ns;
 }
 
+/* Its entry in the table of hosts. Unused lanes hold entries too, perhaps all of its group's. */
+static struct host *host_ref(struct lanes *t, uint64_t hash, uint64_t now_ns)
+{
+    struct host *h;
+    int tries = 0;
+    do h = shared_table_ref(t->rules.hosts, hash, now_ns);
+    while (h == NULL && tries++ < HOST_TRIES && lanes_evict(t, NULL, now_ns));
+    return h;
+}
+
 static struct lane *lane_make(struct lanes *t, const struct url *url, struct span name,
                               uint64_t hash, const struct vetted *v, uint64_t now_ns)
 {
@@ -389,8 +403,8 @@ static struct lane *lane_make(struct lanes *t, const struct url *url, struct spa
     memcpy(l->addrs, v->addrs, v->count * sizeof v->addrs[0]);
     memcpy((char *)(l->addrs + v->count), name.ptr, name.len);
     lane_limit(t, l);
-    l->own = flow_new(t, l, 0);
-    if (l->own != NULL) l->host = shared_table_ref(t->rules.hosts, hash, now_ns);
+    l->own = flow_new(t, l, 0, now_ns);
+    if (l->own != NULL) l->host = host_ref(t, hash, now_ns);
     if (l->host != NULL) return l;
     lane_free(t, l, now_ns);
     return NULL;
@@ -433,35 +447,35 @@ enum lane_found lanes_find(struct lanes *t, const struct url *url, const struct 
 static void ring_add(struct lane *l, struct flow *f)
 {
     f->ring_next = NULL;
-    *(l->ring ? &l->ring_tail->ring_next : &l->ring) = f;
+    f->ring_prev = l->ring_tail;
+    *(l->ring_tail ? &l->ring_tail->ring_next : &l->ring) = f;
     l->ring_tail = f;
     f->in_ring = true;
 }
 
 static void ring_remove(struct lane *l, struct flow *f)
 {
-    struct flow *before = NULL, *at = l->ring;
-    while (at != f) {
-        before = at;
-        at = at->ring_next;
-    }
-    *(before ? &before->ring_next : &l->ring) = f->ring_next;
-    if (l->ring_tail == f) l->ring_tail = before;
-    f->ring_next = NULL;
+    *(f->ring_prev ? &f->ring_prev->ring_next : &l->ring) = f->ring_next;
+    *(f->ring_next ? &f->ring_next->ring_prev : &l->ring_tail) = f->ring_prev;
+    f->ring_next = f->ring_prev = NULL;
     f->in_ring = false;
 }
 
-void lane_rotate(struct lane *l)
+void lane_rotate(struct flow *f)
 {
-    struct flow *f = l->ring;
-    if (f == NULL || f->ring_next == NULL) return;
-    l->ring = f->ring_next;
-    ring_add(l, f);
+    if (!f->in_ring || f->ring_next == NULL) return;
+    ring_remove(f->lane, f);
+    ring_add(f->lane, f);
+}
+
+static bool belongs_in_ring(const struct flow *f)
+{
+    return !f->blocked && (f->queued > 0 || (f->backlog > 0 && !f->in_recall));
 }
 
 void flow_update(struct lanes *t, struct flow *f)
 {
-    bool belongs = !f->blocked && (f->queued > 0 || (f->backlog > 0 && !f->in_recall));
+    bool belongs = belongs_in_ring(f);
     if (belongs && !f->in_ring) ring_add(f->lane, f);
     if (!belongs && f->in_ring) ring_remove(f->lane, f);
     lane_update(t, f->lane);
@@ -484,7 +498,7 @@ void flow_wake(struct lanes *t, struct flow *f)
 static void count_in(struct lanes *t, struct flow *f)
 {
     f->lane->queued++;
-    if (f->queued++ == 0 || f->lane->unused) flow_update(t, f);
+    if (f->queued++ == 0) flow_update(t, f);
 }
 
 static void count_out(struct lanes *t, struct flow *f)
@@ -571,36 +585,77 @@ void lane_idle_remove(struct lane *l, struct conn *c)
 
 /* ---- tests -------------------------------------------------------------------------------- */
 
+struct flow_sums {
+    uint32_t flows, queued, in_ring;
+};
+
+static void flow_validate(const struct flow *f, struct flow_sums *sums)
+{
+    uint32_t count = 0;
+    for (int k = 0; k < FLOW_KINDS; k++) {
+        const struct delivery *last = NULL;
+        for (const struct delivery *d = f->queue[k].head; d != NULL; last = d, d = d->next) count++;
+        CHECK(f->queue[k].tail == last);
+    }
+    CHECK(count == f->queued);
+    CHECK(f->in_ring == belongs_in_ring(f));
+    sums->flows++;
+    sums->queued += f->queued;
+    sums->in_ring += f->in_ring;
+}
+
 static uint32_t ring_validate(const struct lane *l)
 {
-    uint32_t queued = 0;
-    for (const struct flow *f = l->ring; f != NULL; f = f->ring_next) {
-        CHECK(f->lane == l && f->in_ring && !f->blocked && f->queued + f->backlog > 0);
-        queued += f->queued;
-        uint32_t count = 0;
-        for (int k = 0; k < FLOW_KINDS; k++)
-            for (const struct delivery *d = f->queue[k].head; d != NULL; d = d->next) count++;
-        CHECK(count == f->queued);
+    uint32_t count = 0;
+    const struct flow *last = NULL;
+    for (const struct flow *f = l->ring; f != NULL; last = f, f = f->ring_next, count++) {
+        CHECK(f->lane == l);
+        CHECK(f->in_ring);
+        CHECK(f->ring_prev == last);
     }
-    return queued;
+    CHECK(l->ring_tail == last);
+    return count;
+}
+
+static void keyed_validate(const struct lanes *t, struct flow_sums *sums)
+{
+    for (uint32_t i = 0; i < t->buckets; i++)
+        for (const struct flow *f = t->bucket[i]; f != NULL; f = f->bucket_next) {
+            CHECK(f->key != 0);
+            CHECK(bucket_of(t, f->lane, f->key) == i);
+            flow_validate(f, sums);
+        }
+    CHECK(sums->flows == t->keyed);
 }
 
 void lanes_validate(const struct lanes *t)
 {
-    uint32_t count = 0, ready = 0, unused = 0;
+    uint32_t count = 0, ready = 0, unused = 0, in_rings = 0;
+    struct flow_sums own = {0}, keyed = {0}, lanes = {0};
     for (uint32_t i = 0; i < t->slots; i++) {
         const struct lane *l = t->slot[i];
         if (l == NULL) continue;
         count++;
-        CHECK(ring_validate(l) <= l->queued);
+        CHECK(l->own->lane == l);
+        CHECK(l->own->key == 0);
+        flow_validate(l->own, &own);
+        in_rings += ring_validate(l);
         CHECK(l->in_flight <= l->permits);
         if (can_begin(l)) CHECK(l->ready);
         CHECK(l->unused == is_unused(l));
         ready += l->ready;
         unused += l->unused;
+        lanes.flows += l->flows;
+        lanes.queued += l->queued;
     }
+    keyed_validate(t, &keyed);
+    CHECK(lanes.flows == keyed.flows);
+    CHECK(lanes.queued == own.queued + keyed.queued);
+    CHECK(in_rings == own.in_ring + keyed.in_ring);
     CHECK(count == t->count);
     CHECK(unused == t->unused_count);
     for (const struct lane *l = t->ready_head; l != NULL; l = l->ready_next) ready--;
     CHECK(ready == 0);
+    for (const struct lane *l = t->oldest; l != NULL; l = l->newer) unused--;
+    CHECK(unused == 0);
 }

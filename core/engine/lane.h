@@ -40,7 +40,7 @@ struct flow_queue {
 
 struct flow {
     struct lane *lane;
-    struct flow *ring_next;   /* in its lane's ring */
+    struct flow *ring_next, *ring_prev; /* in its lane's ring */
     struct flow *recall_next; /* in the shard's list of those that want parked records read */
     struct flow *bucket_next; /* among keyed ones */
     struct pace *pace;        /* how fast it may be sent to; NULL: nobody said */
@@ -131,7 +131,7 @@ enum lane_found lanes_find(struct lanes *t, const struct url *url, const struct 
                            const struct policy *policy, uint64_t now_ns,
                            struct lane **out) MUST_USE;
 /* The flow of a key (its hash; 0: none) in a lane, made at first sight. NULL: wait for memory. */
-struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key);
+struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key, uint64_t now_ns);
 
 /* Forgets the oldest unused lane that is not `keep`; false: there is none. */
 bool lanes_evict(struct lanes *t, const struct lane *keep, uint64_t now_ns);
@@ -155,8 +155,8 @@ void flow_remove(struct lanes *t, struct flow *f, enum flow_kind kind, struct de
 /* A keyed flow with nothing left in it is given back: the last call on it, perhaps. */
 void flow_settle(struct lanes *t, struct flow *f, uint64_t now_ns);
 
-/* The first flow of the lane's ring, and that its turn is over: it goes to the end. */
-void lane_rotate(struct lane *l);
+/* The flow has had its turn: to the end of its lane's ring, unless it has left that already. */
+void lane_rotate(struct flow *f);
 /* It must wait: out of the ring. flow_wake(): back when it has something. */
 void flow_block(struct lanes *t, struct flow *f);
 void flow_wake(struct lanes *t, struct flow *f);
