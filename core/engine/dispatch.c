@@ -168,6 +168,7 @@ static enum visit visit(struct shard *s, struct lane *l)
 {
     struct lease lease = {.flow = NULL};
     enum visit v = VISIT_OVER;
+    uint32_t before = l->deficit;
     l->deficit += QUANTUM_BYTES;
     while (l->ring != NULL && !l->blocked && v == VISIT_OVER) {
         struct delivery *d = candidate(s, l->ring);
@@ -177,6 +178,7 @@ static enum visit visit(struct shard *s, struct lane *l)
     }
     gate_end(s, &lease);
     if (l->ring == NULL || l->blocked) l->deficit = 0;
+    if (v == VISIT_STUCK && l->deficit > before) l->deficit = before; /* it was no visit */
     return v;
 }
 
