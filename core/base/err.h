@@ -26,6 +26,10 @@ enum err_class { ERR_CLASS_FINAL, ERR_CLASS_ANSWERED, ERR_CLASS_UNREACHABLE };
     X(NO_ROUTE,        "no_route",          UNREACHABLE, "network or host cannot be reached") \
     X(RESET,           "connection_reset",  UNREACHABLE, "the connection broke before an answer") \
     X(CLOSED,          "connection_closed", UNREACHABLE, "the receiver closed without an answer") \
+    X(TLS_CERTIFICATE, "tls_certificate",   FINAL,       "the receiver's certificate is refused") \
+    X(TLS_HANDSHAKE,   "tls_handshake",     UNREACHABLE, "the TLS handshake failed") \
+    X(TLS_TIMEOUT,     "tls_timeout",       UNREACHABLE, "no TLS handshake within the time limit") \
+    X(TRUNCATED,       "truncated",         ANSWERED,    "no end of the TLS session was said") \
     X(BLOCKED_ADDRESS, "blocked_address",   FINAL,       "the egress policy refuses the address") \
     X(EXPIRED,         "expired",           FINAL,       "its time was over before it was sent") \
     X(NO_RESOURCES,    "no_resources",      ANSWERED,    "this machine ran out of ports or files") \

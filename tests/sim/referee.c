@@ -216,6 +216,10 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
     case ERR_RESET:
         return (before_send && h->reset > 0) || (e != NULL && (e->saw_error || e->send_broke));
     case ERR_CLOSED: return e != NULL && e->saw_end && e->read == 0;
+    case ERR_TLS_CERTIFICATE:
+    case ERR_TLS_HANDSHAKE:
+    case ERR_TLS_TIMEOUT:
+    case ERR_TRUNCATED: return false; /* no receiver here speaks TLS */
     case ERR_BLOCKED_ADDRESS: return h->forbidden;
     case ERR_EXPIRED: return false; /* told as expired, which is judged elsewhere */
     case ERR_STOPPED: return false; /* such records stay pending */
