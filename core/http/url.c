@@ -1,4 +1,4 @@
-/* core/http/url.c - taking an http or https URL apart.
+/* core/http/url.c - taking an http or https URL in normal form apart.
  *
  * One pass from left to right for the usual URL: scheme, host, port, path, query. Only when the
  * host or port is followed by something else is the authority looked at as a whole, since a
@@ -6,15 +6,17 @@
  *
  * The danger in URLs is two parsers that see two hosts in one text. So every text that common
  * parsers are known to read in different ways is refused: backslashes before the query, white
- * space and control characters anywhere, a second '@', percent-encoding in the host, and hosts
- * that inet_aton() or a browser would take for an IPv4 address though they are not four plain
- * decimal numbers (WHATWG's rule: the last label is a number).
+ * space and control characters anywhere, a second '@', percent-encoding in the host, dot segments,
+ * and hosts that inet_aton() or a browser would take for an IPv4 address though they are not four
+ * plain decimal numbers (WHATWG's rule: the last label is a number). What of that has a reading
+ * that can be sent, url_read.c rewrites.
  */
 #include "core/http/url.h"
 
 #include "core/base/check.h"
 #include "core/base/limits.h"
 #include "core/http/scan.h"
+#include "core/http/url_parts.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -24,38 +26,43 @@ enum { LABEL_BYTES_MAX = 63, NAME_BYTES_MAX = 253 }; /* RFC 1035 section 2.3.4, 
 enum class {
     CLASS_HOST = BIT(0),     /* letters, digits, '-', '_', '.' */
     CLASS_USERINFO = BIT(1), /* RFC 3986: unreserved, sub-delims, ':' and '%' */
-    CLASS_PATH = BIT(2),     /* up to '?' and '#': any visible ASCII but a backslash */
-    CLASS_QUERY = BIT(3),    /* up to '#': any visible ASCII */
+    CLASS_PATH = BIT(2),     /* visible ASCII but WHATWG's path percent-encode set and '\\' */
+    CLASS_QUERY = BIT(3),    /* visible ASCII but WHATWG's special-query percent-encode set */
     CLASS_FRAGMENT = BIT(4), /* any but white space and control characters */
 };
 
 #define REST (CLASS_PATH | CLASS_QUERY | CLASS_FRAGMENT)
+#define TAIL (CLASS_QUERY | CLASS_FRAGMENT)
 #define USER (CLASS_USERINFO | REST)
 #define ALL  (CLASS_HOST | USER)
 
 /* Control characters, the space and DEL are in no class. */
 static const uint8_t classes[256] = {
     ['!'] = USER,
-    ['"'] = REST,
-    ['#'] = CLASS_FRAGMENT,
-    ['$' ... ','] = USER,
+    ['"' ... '#'] = CLASS_FRAGMENT,
+    ['$' ... '&'] = USER,
+    ['\''] = CLASS_USERINFO | CLASS_PATH | CLASS_FRAGMENT,
+    ['(' ... ','] = USER,
     ['-' ... '.'] = ALL,
     ['/'] = REST,
     ['0' ... '9'] = ALL,
     [':' ... ';'] = USER,
-    ['<'] = REST,
+    ['<'] = CLASS_FRAGMENT,
     ['='] = USER,
-    ['>'] = REST,
-    ['?'] = CLASS_QUERY | CLASS_FRAGMENT,
+    ['>'] = CLASS_FRAGMENT,
+    ['?'] = TAIL,
     ['@'] = REST,
     ['A' ... 'Z'] = ALL,
     ['['] = REST,
-    ['\\'] = CLASS_QUERY | CLASS_FRAGMENT,
-    [']' ... '^'] = REST,
+    ['\\'] = TAIL,
+    [']'] = REST,
+    ['^'] = TAIL,
     ['_'] = ALL,
-    ['`'] = REST,
+    ['`'] = TAIL,
     ['a' ... 'z'] = ALL,
-    ['{' ... '}'] = REST,
+    ['{'] = TAIL,
+    ['|'] = REST,
+    ['}'] = TAIL,
     ['~'] = USER,
     [128 ... 255] = CLASS_FRAGMENT,
 };
@@ -67,16 +74,26 @@ static const char *skip(const char *p, const char *end, enum class class)
 }
 
 #ifdef __SSE2__
-/* A bit for each of 16 bytes that is in CLASS_PATH, as long as none before it is outside. */
-static unsigned path_mask(const char *p)
+/* A bit for each of 16 bytes that is not in CLASS_PATH. Two that differ in one bit are found by
+ * one comparison. *dots gets bits if a dot segment may begin among them; p[-1] is readable. */
+static unsigned path_others(const char *p, unsigned *dots)
 {
-    __m128i v = scan_load(p);
+    __m128i v = scan_load(p), low = _mm_or_si128(v, _mm_set1_epi8(1));
+    __m128i second = _mm_or_si128(v, _mm_set1_epi8(2));
     __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8('!')); /* signed: from 128 on, too */
-    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
-    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('?')));
-    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
-    return (unsigned)_mm_movemask_epi8(other) ^ 0xffff;
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(low, _mm_set1_epi8('#')));       /* and '"' */
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(low, _mm_set1_epi8('?')));       /* and '>' */
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(second, _mm_set1_epi8('^')));    /* and '\\' */
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(second, _mm_set1_epi8('\x7f'))); /* and '}' */
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('<')));
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('`')));
+    other = _mm_or_si128(other, _mm_cmpeq_epi8(v, _mm_set1_epi8('{')));
+
+    __m128i dot = _mm_cmpeq_epi8(v, _mm_set1_epi8('.'));
+    dot = _mm_or_si128(dot, _mm_cmpeq_epi8(v, _mm_set1_epi8('%')));
+    __m128i slash_before = _mm_cmpeq_epi8(scan_load(p - 1), _mm_set1_epi8('/'));
+    *dots |= (unsigned)_mm_movemask_epi8(_mm_and_si128(slash_before, dot));
+    return (unsigned)_mm_movemask_epi8(other);
 }
 
 /* A bit for each of 16 bytes that is in CLASS_HOST, and for each that is a dot. */
@@ -93,19 +110,22 @@ static unsigned host_mask(const char *p, unsigned *dots)
 }
 #endif
 
-/* skip() of CLASS_PATH; [low, end) is readable. */
-static const char *skip_path(const char *low, const char *p, const char *end)
+/* skip() of CLASS_PATH; [low, end) is readable, and p > low. *dots is 0 if no segment of the path
+ * can be a dot segment. */
+static const char *skip_path(const char *low, const char *p, const char *end, unsigned *dots)
 {
+    *dots = 0;
 #ifdef __SSE2__
     unsigned others;
     for (; end - p >= 16; p += 16)
-        if ((others = path_mask(p) ^ 0xffff) != 0) return p + __builtin_ctz(others);
-    if (end - low >= 16) {
-        others = (path_mask(end - 16) ^ 0xffff) >> (16 - (end - p));
+        if ((others = path_others(p, dots)) != 0) return p + __builtin_ctz(others);
+    if (end - low > 16) {
+        others = path_others(end - 16, dots) >> (16 - (end - p));
         return others != 0 ? p + __builtin_ctz(others) : end;
     }
 #endif
     (void)low;
+    *dots = 1;
     return skip(p, end, CLASS_PATH);
 }
 
@@ -128,16 +148,6 @@ static const char *skip_host(const char *low, const char *p, const char *end, ui
     for (; at < end && (classes[(unsigned char)*at] & CLASS_HOST); at++)
         if (*at == '.' && at - p < 64) *dots |= UINT64_C(1) << (at - p);
     return at;
-}
-
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static unsigned digit_of(char c) { return (unsigned)(unsigned char)c - '0'; } /* 10 or more: none */
-
-static unsigned hex_of(char c)
-{
-    unsigned char lower = (unsigned char)c | 0x20;
-    if (is_digit(c)) return (unsigned)(c - '0');
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10u : 16;
 }
 
 /* Why the byte at p cannot stand there; otherwise says so for a byte that is merely misplaced. */
@@ -195,7 +205,7 @@ static enum url_error port_take(struct parse *s)
 {
     const char *first = s->p, *p = first;
     uint32_t port = 0;
-    for (unsigned digit; p < s->end && (digit = digit_of(*p)) < 10; p++) {
+    for (unsigned digit; p < s->end && (digit = url_digit_of(*p)) < 10; p++) {
         port = port * 10 + digit;
         if (port > UINT16_MAX) return URL_PORT;
     }
@@ -212,7 +222,7 @@ static enum url_error v6_take(struct parse *s)
 {
     char text[INET6_ADDRSTRLEN];
     const char *first = s->p;
-    while (s->p < s->end && (hex_of(*s->p) < 16 || *s->p == ':' || *s->p == '.')) s->p++;
+    while (s->p < s->end && (url_hex_of(*s->p) < 16 || *s->p == ':' || *s->p == '.')) s->p++;
     if (s->p == s->end) return URL_HOST_V6_BAD;
     if (*s->p == '%') return URL_ZONE;
     if (*s->p != ']') return why_not(s->p, URL_HOST_V6_BAD);
@@ -233,11 +243,11 @@ static enum url_error v6_take(struct parse *s)
 static const char *octet_read(const char *p, const char *end, uint32_t *out)
 {
     uint32_t number, digit;
-    if (p == end || (number = digit_of(*p++)) > 9) return NULL;
-    if (number > 0 && p < end && (digit = digit_of(*p)) < 10) {
+    if (p == end || (number = url_digit_of(*p++)) > 9) return NULL;
+    if (number > 0 && p < end && (digit = url_digit_of(*p)) < 10) {
         number = number * 10 + digit;
         p++;
-        if (p < end && (digit = digit_of(*p)) < 10) {
+        if (p < end && (digit = url_digit_of(*p)) < 10) {
             number = number * 10 + digit;
             p++;
         }
@@ -261,19 +271,18 @@ static bool v4_read(const char *p, const char *end, struct in_addr *out)
     return true;
 }
 
-/* WHATWG: the last label, of "a.b" as of "a.b.", is all digits, or 0x with hexadecimal digits. */
-static bool ends_in_number(const char *p, const char *end)
+bool url_ends_in_number(const char *p, const char *end)
 {
     if (end > p && end[-1] == '.') end--;
     const char *label = end;
     while (label > p && label[-1] != '.') label--;
-    if (label == end || !is_digit(*label)) return false;
+    if (label == end || !url_is_digit(*label)) return false;
 
     const char *c = label;
-    while (c < end && is_digit(*c)) c++;
+    while (c < end && url_is_digit(*c)) c++;
     if (c == end) return true;
     if (c != label + 1 || *label != '0' || (*c | 0x20) != 'x') return false;
-    for (c++; c < end && hex_of(*c) < 16;) c++;
+    for (c++; c < end && url_hex_of(*c) < 16;) c++;
     return c == end;
 }
 
@@ -306,7 +315,7 @@ static enum url_error name_take(struct parse *s)
     const char *wrong = name_check(first, end, dots);
     if (wrong < end) return s->p = wrong, URL_HOST_BAD;
     s->u.host_kind = URL_HOST_NAME;
-    if (ends_in_number(first, end)) {
+    if (url_ends_in_number(first, end)) {
         if (!v4_read(first, end, &s->u.v4)) return URL_HOST_NUMERIC;
         s->u.host_kind = URL_HOST_V4;
     }
@@ -348,8 +357,9 @@ static enum url_error userinfo_check(struct parse *s, const char *end)
             return why_not(s->p, ascii ? URL_USERINFO_BAD : URL_NON_ASCII);
         }
         if (*s->p != '%') continue;
-        if (end - s->p < 3 || hex_of(s->p[1]) > 15 || hex_of(s->p[2]) > 15) return URL_USERINFO_BAD;
-        unsigned byte = hex_of(s->p[1]) << 4 | hex_of(s->p[2]);
+        if (end - s->p < 3 || url_hex_of(s->p[1]) > 15 || url_hex_of(s->p[2]) > 15)
+            return URL_USERINFO_BAD;
+        unsigned byte = url_hex_of(s->p[1]) << 4 | url_hex_of(s->p[2]);
         if (byte < ' ' || byte == 0x7f) return URL_USERINFO_BAD;
         s->p += 2;
     }
@@ -373,12 +383,22 @@ static enum url_error authority_take(struct parse *s)
     return host_port_take(s);
 }
 
+const char *url_dot_segment(const char *p, const char *end)
+{
+    for (; (p = memchr(p, '/', (size_t)(end - p))) != NULL; p++)
+        if (url_dots(p + 1, end) != 0) return p + 1;
+    return NULL;
+}
+
 /* Path, query and fragment. */
 static enum url_error rest_take(struct parse *s)
 {
     const char *first = s->p;
-    s->p = skip_path(s->low, first, s->end);
+    unsigned dots;
+    s->p = skip_path(s->low, first, s->end, &dots);
     s->u.path = span_of(first, (size_t)(s->p - first));
+    const char *wrong = dots != 0 ? url_dot_segment(first, s->p) : NULL;
+    if (wrong != NULL) return s->p = wrong, URL_DOTS;
     if (s->p < s->end && *s->p == '?') {
         first = ++s->p;
         s->p = skip(first, s->end, CLASS_QUERY);
@@ -386,7 +406,8 @@ static enum url_error rest_take(struct parse *s)
         s->u.query = span_of(first, (size_t)(s->p - first));
     }
     if (s->p < s->end && *s->p == '#') s->p = skip(s->p, s->end, CLASS_FRAGMENT);
-    return s->p == s->end ? URL_OK : why_not(s->p, URL_NON_ASCII);
+    if (s->p == s->end) return URL_OK;
+    return why_not(s->p, (unsigned char)*s->p < 128 ? URL_ENCODE : URL_NON_ASCII);
 }
 
 enum url_error url_parse(struct span text, struct url *out, size_t *at)
@@ -421,14 +442,16 @@ const char *url_error_text(enum url_error e)
         [URL_SCHEME] = "the URL does not begin with http:// or https://",
         [URL_NO_HOST] = "the URL has no host",
         [URL_HOST_BAD] = "the URL's host is no host name",
-        [URL_HOST_NUMERIC] = "the URL's host is a number but no dotted-decimal IPv4 address",
+        [URL_HOST_NUMERIC] = "the URL's host is a number but no IPv4 address",
         [URL_HOST_V6_BAD] = "the URL's host is no IPv6 address",
         [URL_ZONE] = "the URL's host has an IPv6 zone",
-        [URL_IDN] = "the URL's host is not ASCII (write it in its xn-- form)",
+        [URL_IDN] = "the URL's host is no name by IDNA 2008 (its xn-- form may still be known)",
         [URL_PORT] = "the URL's port is not a number from 1 to 65535",
-        [URL_SPACE] = "the URL has white space or a control character in it",
+        [URL_SPACE] = "the URL has white space or a control character where none may be",
         [URL_BACKSLASH] = "the URL has a backslash before its query",
         [URL_NON_ASCII] = "the URL is not ASCII (percent-encode it)",
+        [URL_ENCODE] = "the URL has a character that must be percent-encoded",
+        [URL_DOTS] = "the URL's path has a dot segment",
         [URL_USERINFO_BAD] = "the URL's user name or password is not properly percent-encoded",
     };
     CHECK(e < URL_ERROR_COUNT);
@@ -442,7 +465,7 @@ size_t url_userinfo_decode(struct span userinfo, char *out)
         char c = userinfo.ptr[i];
         if (c == '%') {
             CHECK(userinfo.len - i >= 3);
-            unsigned high = hex_of(userinfo.ptr[i + 1]), low = hex_of(userinfo.ptr[i + 2]);
+            unsigned high = url_hex_of(userinfo.ptr[i + 1]), low = url_hex_of(userinfo.ptr[i + 2]);
             CHECK(high < 16);
             CHECK(low < 16);
             c = (char)(unsigned char)(high << 4 | low);

@@ -61,6 +61,7 @@ struct record_parser {
     /* The names of the records before, each at its place among the headers: the next record has
      * mostly the same, and comparing costs a fifth of judging anew. */
     struct kept_name names[NAMES_KEPT];
+    struct url_room url_room; /* for a URL that must be rewritten */
 };
 
 enum { NAME_SHOWN_BYTES = 40, NAME_TEXT_BYTES = 4 * NAME_SHOWN_BYTES + 8 };
@@ -296,7 +297,7 @@ static bool take_url(struct record_parser *p)
     size_t bad = 0;
     if (json_next(&p->walk) != '"') return reject(p, at, "\"url\" must be a string");
     if (!take_string(p, &r->url_text, &exact)) return false;
-    enum url_error e = url_parse(r->url_text, &r->url, &bad);
+    enum url_error e = url_read(r->url_text, &p->url_room, &r->url, &bad);
     if (e != URL_OK) return reject(p, at + (exact ? 1 + bad : 0), "\"url\": %s", url_error_text(e));
     if (r->url.scheme == URL_HTTPS && !p->rules.https_allowed)
         return reject(p, at, "\"url\": https is not supported by this build");

@@ -21,7 +21,7 @@
 struct record {
     struct span id;       /* unescaped; len 0: none given */
     struct span url_text; /* unescaped, as given */
-    struct url url;       /* its spans point into url_text */
+    struct url url;       /* its spans point into url_text, or into the parser */
     enum request_method method;
     struct header headers[LIMIT_RECORD_HEADERS];
     uint32_t headers_count;

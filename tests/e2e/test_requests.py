@@ -77,13 +77,27 @@ class Requests(harness.Case):
 
     def test_url_forms(self):
         got = self.wire(b'{"url":"@"}', b'{"url":"@?q=1"}', b'{"url":"@/a/../b?x=%20y#frag"}',
-                        b'{"url":"@/%C3%A9"}')
-        targets = sorted(head[0].split()[1] for head, _ in got)
-        for target in targets:
-            self.assertTrue(target.startswith("/"), target)
-            self.assertNotIn("#", target)
-        self.assertIn("/?q=1", targets)
-        self.assertIn("/%C3%A9", targets)
+                        b'{"url":"@/%C3%A9"}', '{"url":"@/\u00e9 {}?\'\u00e9 #\u00e9"}'.encode())
+        self.assertEqual(sorted(head[0].split()[1] for head, _ in got),
+                         ["/", "/%C3%A9", "/%C3%A9%20%7B%7D?%27%C3%A9%20", "/?q=1", "/b?x=%20y"])
+
+    def test_addresses_in_other_spellings(self):
+        """Each is that address: sent to it, named so in Host and results, and refused with it."""
+        receiver = self.raw_receiver()
+        records = [{"id": host, "url": f"http://{host}:{receiver.port}/"} for host in
+                   ("127.1", "0x7f.0.0.1", "2130706433", "017700000001", "127.0.0.1.",
+                    "\uff11\uff12\uff17.0.0.1", "127\u30020.1", "%31%32%37.1")]
+        self.check_status(self.send_records(records), 0)
+        self.assertEqual(len(receiver.requests), len(records))
+        for head, _ in receiver.requests:
+            self.assertIn(f"Host: 127.0.0.1:{receiver.port}\r\n", head.decode())
+        for told in harness.read_ndjson(self.path("results")):
+            self.assertEqual(told["url"], f"http://127.0.0.1:{receiver.port}/")
+        result = self.send_records(records, allow=None)
+        self.check_status(result, 1)
+        for told in harness.read_ndjson(self.path("results")):
+            self.assertEqual(told["error"], "blocked_address", told)
+        self.assertEqual(len(receiver.requests), len(records))
 
     def test_userinfo_becomes_authorization(self):
         receiver = self.raw_receiver()

@@ -305,7 +305,7 @@ static const struct {
     REJECT_LEN("{\"url\":\"http:///path\"}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1:0/\"}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1:70000/\"}"),
-    REJECT_LEN("{\"url\":\"http://10.0.0.1/a b\"}"),
+    REJECT_LEN("{\"url\":\"http://10.0.0.1/a\\tb\"}"),
     REJECT_LEN("{\"url\":\"http://[fe80::1%25eth0]/\"}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1/\",\"method\":\"PATCH\"}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1/\",\"method\":\"GET\",\"body\":{}}"),

@@ -422,10 +422,9 @@ Test(record, rejects_of_urls)
         {"^ftp://h/", URL_SCHEME},
         {"http://h:^0/", URL_PORT},
         {"http://h:^70000/", URL_PORT},
-        {"http://h/a^ b", URL_SPACE},
-        {"http://b^\xc3\xbc"
-         "cher/",
-         URL_IDN},
+        {"http://h^ /a", URL_SPACE},
+        {"http://^\xe2\x98\x95/", URL_IDN},
+        {"http://^1.2.3.256/", URL_HOST_NUMERIC},
         {"http://[fe80::1^%25eth0]/", URL_ZONE},
     };
     struct record_parser *p = parser();
@@ -438,10 +437,26 @@ Test(record, rejects_of_urls)
     }
     /* Behind an escape a column in the URL has no place in the line: the value's own is told. */
     snprintf(reason, sizeof reason, "\"url\": %s", url_error_text(URL_SPACE));
-    struct bad escaped = {"{\"url\":^\"http:\\/\\/h\\/ x\"}", reason};
+    struct bad escaped = {"{\"url\":^\"http:\\/\\/h\\/\\tx\"}", reason};
     expect_bad(p, &escaped, 1);
     expect_ok(p, "{\"url\":\"http://user:pw@h/\"}");
     expect_ok(p, "{\"url\":\"http://[2001:db8::1]:8080/\"}");
+    record_parser_free(p);
+}
+
+/* A URL that is not in normal form is sent in it, whichever way it stands in the line. */
+Test(record, urls_rewritten)
+{
+    struct record_parser *p = parser();
+    expect_ok(p, "{\"url\":\"http://B\xc3\xbc"
+                 "cher.example/a b/../\xe2\x82\xac?'\"}");
+    expect_span(rec.url.host, "xn--bcher-kva.example");
+    expect_span(rec.url.path, "/%E2%82%AC");
+    expect_span(rec.url.query, "%27");
+    expect_ok(p, "{\"url\":\"http:\\/\\/0x7f.1\\/\\u00e4\"}");
+    expect_span(rec.url.host, "127.0.0.1");
+    expect_span(rec.url.path, "/%C3%A4");
+    cr_assert_eq(rec.url.host_kind, URL_HOST_V4);
     record_parser_free(p);
 }
 
