@@ -41,12 +41,25 @@ static bool keep_raw(const struct shard *s, const struct delivery *d)
     return d->fate == FATE_RETRY ? s->drained : d->fate != OUTCOME_DELIVERED;
 }
 
+/* What the egress policy has against the delivery's host; out keeps it. NULL: that was not it. */
+static const char *detail_of(const struct shard *s, const struct delivery *d,
+                             const struct exchange *ex, char out[POLICY_TEXT_BYTES])
+{
+    const struct lane *l = d->flow->lane;
+    if (ex->why != ERR_BLOCKED_ADDRESS) return NULL;
+    CHECK(l->refused != NULL);
+    policy_refusal_text(s->run->config->policy, &l->addrs[0], out);
+    return out;
+}
+
 /* Writes the lines of an end; false when one of the files has no room for them now. */
 static bool tell(struct shard *s, struct delivery *d, const struct exchange *ex)
 {
     uint64_t now_ns = io_now_ns(s->io), wall_ns = io_wall_ns(s->io);
+    char detail[POLICY_TEXT_BYTES];
     struct telling t = {.delivery = d,
                         .exchange = ex,
+                        .detail = detail_of(s, d, ex, detail),
                         .redact = &s->rules.redact,
                         .stamps = &s->stamps,
                         .since_wall_ns = wall_ns - (now_ns - d->since_ns),

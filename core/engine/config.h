@@ -23,6 +23,7 @@ struct config {
     const char *input_path;     /* "-": standard input */
     uint32_t rejects_shown_max; /* reasons that are printed to stderr; the rest is counted */
     uint32_t holds_shown_max;   /* likewise of hosts that are put on hold */
+    uint32_t refused_shown_max; /* likewise of hosts that the egress policy refuses */
     bool strict;                /* the first reject stops the intake; exit status 3 */
     uint32_t record_bytes_max;  /* --max-record */
     uint32_t block_bytes;       /* input is read in blocks of this; 256 KiB, less in tests */

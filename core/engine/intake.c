@@ -221,12 +221,33 @@ static bool record_park(struct shard *s, struct flow *f, uint64_t due_ns)
     return true;
 }
 
+/* Which address of the lane's host is refused, and why; once while the lane is known. */
+static void refusal_show(struct shard *s, struct lane *l)
+{
+    struct run *run = s->run;
+    char why[POLICY_TEXT_BYTES];
+    uint32_t max = run->config->refused_shown_max;
+    if (l->refusal_told || max == 0) return;
+    l->refusal_told = true;
+    uint32_t shown = add_rlx(&run->refusals_shown, 1);
+    if (shown > max) return;
+    if (shown == max) {
+        fprintf(stderr, "hookline: further hosts that are refused are in the results only\n");
+        return;
+    }
+    struct span name = lane_name(l);
+    policy_refusal_text(run->config->policy, &l->addrs[0], why);
+    fprintf(stderr, "hookline: %.*s: refused by the egress policy: %s\n", (int)name.len, name.ptr,
+            why);
+}
+
 static void record_accept(struct shard *s, struct delivery *d, uint64_t due_ns, enum place place)
 {
     struct lane *l = d->flow->lane;
     s->live++;
     accepted(s);
     if (l->refused != NULL) {
+        refusal_show(s, l);
         end_untried(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
     } else if (d->deadline_ns <= io_now_ns(s->io)) {
         end_untried(s, d, ERR_EXPIRED, OUTCOME_EXPIRED);

@@ -75,7 +75,7 @@ static bool table_open(struct lanes *t, uint32_t slots)
 
 static size_t lane_bytes(const struct lane *l)
 {
-    return sizeof *l + l->addrs_count * sizeof l->addrs[0] + l->name_len;
+    return (size_t)(lane_name(l).ptr - (const char *)l) + l->name_len;
 }
 
 /* ---- flows -------------------------------------------------------------------------------- */
@@ -324,7 +324,7 @@ static uint32_t name_of(const struct url *u, char name[NAME_BYTES_MAX])
 struct vetted {
     struct addr addrs[RESOLVER_ADDRS_MAX];
     uint8_t count;
-    const char *refused;
+    const char *refused; /* all: then the first of them is the only one here */
 };
 
 /* Keeps the addresses that the policy lets through. */
@@ -337,6 +337,7 @@ static void vet(struct vetted *v, const struct policy *policy, const struct addr
         else if (v->refused == NULL) v->refused = rule;
     }
     if (v->count > 0) v->refused = NULL;
+    else v->addrs[0] = found[0];
 }
 
 static void *lane_take(struct lanes *t, size_t bytes, uint64_t now_ns)
@@ -389,7 +390,8 @@ static struct host *host_ref(struct lanes *t, uint64_t hash, uint64_t now_ns)
 static struct lane *lane_make(struct lanes *t, const struct url *url, struct span name,
                               uint64_t hash, const struct vetted *v, uint64_t now_ns)
 {
-    size_t bytes = sizeof(struct lane) + v->count * sizeof v->addrs[0] + name.len;
+    uint32_t addrs = v->refused != NULL ? 1 : v->count;
+    size_t bytes = sizeof(struct lane) + addrs * sizeof v->addrs[0] + name.len;
     struct lane *l = lane_take(t, bytes, now_ns);
     if (l == NULL) return NULL;
     memset(l, 0, sizeof *l);
@@ -400,8 +402,8 @@ static struct lane *lane_make(struct lanes *t, const struct url *url, struct spa
     l->port = url->port;
     l->addrs_count = v->count;
     l->refused = v->refused;
-    memcpy(l->addrs, v->addrs, v->count * sizeof v->addrs[0]);
-    memcpy((char *)(l->addrs + v->count), name.ptr, name.len);
+    memcpy(l->addrs, v->addrs, addrs * sizeof v->addrs[0]);
+    memcpy((char *)(l->addrs + addrs), name.ptr, name.len);
     lane_limit(t, l);
     l->own = flow_new(t, l, 0, now_ns);
     if (l->own != NULL) l->host = host_ref(t, hash, now_ns);

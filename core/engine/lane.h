@@ -91,10 +91,12 @@ struct lane {
     bool ready, unused, dirty;   /* on that list */
     bool blocked;                /* by its host's health, or for want of a permit or connection */
     bool held;                   /* blocked by its health or by a hint for all its keys */
+    bool refusal_told;           /* what refuses its addresses was printed */
     bool full;                   /* it could have used more permits since the last flush */
     uint16_t name_len, host_len; /* of name, and of what stands before its last ':' */
     uint16_t port;
-    struct addr addrs[]; /* and behind them the name: "host:port", lower case, literals canonical */
+    struct addr addrs[]; /* addrs_count of them, or the first refused one; and behind them the name:
+                            "host:port", lower case, literals canonical */
 };
 _Static_assert(sizeof(struct lane) + sizeof(struct addr) <= 256,
                "a lane must stay small: there may be 1,000,000");
@@ -138,7 +140,8 @@ bool lanes_evict(struct lanes *t, const struct lane *keep, uint64_t now_ns);
 
 static inline struct span lane_name(const struct lane *l)
 {
-    return span_of((const char *)(l->addrs + l->addrs_count), l->name_len);
+    uint32_t addrs = l->refused != NULL ? 1 : l->addrs_count;
+    return span_of((const char *)(l->addrs + addrs), l->name_len);
 }
 
 /* The paces of a flow and of its host, once someone has made them; `make` makes the flow's, or, for

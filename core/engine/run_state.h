@@ -42,6 +42,7 @@ struct run {
     struct host_windows *windows;       /* owns; likewise */
     struct gcra rate;                   /* --rate; shared */
     uint32_t readers;                   /* shards whose input is not over; relaxed */
+    uint32_t refusals_shown;            /* of refused hosts, likewise */
     uint32_t holds_shown;               /* lines about holds printed so far; relaxed add */
     struct outfile results, events, dead_letters, rejects;
     struct shard **shards;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ANSWER_BYTES_MAX = 2 * LIMIT_ANSWER_KEEP_BYTES, FIXED_BYTES_MAX = 640 };
+enum { ANSWER_BYTES_MAX = 2 * LIMIT_ANSWER_KEEP_BYTES, FIXED_BYTES_MAX = 640 + 256 };
 
 static char *put_label(char *out, const char *label)
 {
@@ -46,10 +46,14 @@ static char *put_status(char *out, const struct exchange *ex)
     return span_put(out, SPAN_LIT("null"));
 }
 
-static char *put_error(char *out, const struct exchange *ex)
+static char *put_error(char *out, const struct telling *t)
 {
+    const struct exchange *ex = t->exchange;
     if (ex->why == ERR_OK) return span_put(out, SPAN_LIT("null"));
-    return put_quoted(out, err_label(ex->why));
+    out = put_quoted(out, err_label(ex->why));
+    if (t->detail == NULL) return out;
+    out = span_put(out, SPAN_LIT(",\"detail\":"));
+    return put_quoted(out, t->detail);
 }
 
 /* The answer's first bytes, without this request's secrets. */
@@ -85,7 +89,7 @@ size_t tell_result(const struct telling *t, char *line)
     out = span_put(out, SPAN_LIT(",\"status\":"));
     out = put_status(out, ex);
     out = span_put(out, SPAN_LIT(",\"error\":"));
-    out = put_error(out, ex);
+    out = put_error(out, t);
     out = span_put(out, SPAN_LIT(",\"sent\":"));
     out = put_quoted(out, sent_label(d->sent > ex->sent ? (enum sent)d->sent : ex->sent));
     out = span_put(out, SPAN_LIT(",\"attempts\":"));
@@ -124,7 +128,7 @@ size_t tell_event(const struct telling *t, char *line)
     out = span_put(out, SPAN_LIT(",\"http_status_code\":"));
     out = t->deferred ? out + stamp_u64(out, STATUS_DEFERRED) : put_status(out, ex);
     out = span_put(out, SPAN_LIT(",\"error\":"));
-    out = t->deferred ? span_put(out, SPAN_LIT("\"host_on_hold\"")) : put_error(out, ex);
+    out = t->deferred ? span_put(out, SPAN_LIT("\"host_on_hold\"")) : put_error(out, t);
     out = span_put(out, SPAN_LIT(",\"sent\":"));
     out = put_quoted(out, sent_label(ex->sent));
     out = span_put(out, SPAN_LIT(",\"content_length\":"));

@@ -15,6 +15,7 @@ struct telling {
     const struct exchange *exchange; /* of the last attempt; or of none (a refused address) */
     const struct redact *redact;
     struct stamp_cache *stamps;
+    const char *detail;     /* more on the error, plain text of less than 256 bytes; or NULL */
     bool deferred;          /* an event without an attempt: the host is on hold */
     uint64_t since_wall_ns; /* of its first attempt, since 1970 */
     uint64_t ended_wall_ns; /* since 1970 */

@@ -1,9 +1,9 @@
 /* core/net/policy.c - the egress policy's address part, as tables.
  *
  * Source: IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890 and its updates up to
- * RFC 9780) and the IPv6 address space: outside 2000::/3 nothing is allocated to anybody. A row
- * without a reason is an exception in a larger block. The first row that matches decides, so
- * exceptions stand before their blocks.
+ * RFC 9780, compared in November 2026) and the IPv6 address space: outside 2000::/3 nothing is
+ * allocated to anybody. A row without a reason is an exception in a larger block. The first row
+ * that matches decides, so exceptions stand before their blocks.
  *
  * IPv4 inside IPv6. A translator or tunnel may carry such a packet to the IPv4 address in it, so
  * both are judged, each on its own, and both must pass: by the registries or by --allow-net. That
@@ -12,6 +12,11 @@
  * For ::ffff:a.b.c.d the outer and the inner address are the same net for --allow-net, as they
  * are the same destination for the kernel. --deny-net refuses when it names either of the two.
  *
+ * In the local NAT64 block 64:ff9b:1::/48 nobody but its operator knows where the IPv4 address is:
+ * RFC 6052 has a place for each prefix length. All four are judged; but one that reads 0.x.x.x is
+ * not that of such an address, unless all do. A prefix that an operator took from his own addresses
+ * for NAT64 or 6rd cannot be known: --deny-net is for that.
+ *
  * A net with less than 96 bits names IPv6 only: --allow-net ::/0 opens no IPv4 address.
  */
 #include "core/net/policy.h"
@@ -19,6 +24,7 @@
 #include "core/base/check.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 struct rule4 {
@@ -61,6 +67,7 @@ static const struct rule6 rules6[] = {
     {{0, 0, 0, 0, 0, 0, 0, 1}, 128, "loopback ::1/128 (RFC 4291)"},
     {{0, 0, 0, 0, 0, 0xffff}, 96, "IPv4-mapped ::ffff:0:0/96 (RFC 4291)"},
     {{0}, 96, "IPv4-compatible ::/96 (RFC 4291)"},
+    {{0, 0, 0, 0, 0xffff}, 96, "IPv4-translated ::ffff:0:0:0/96 (RFC 2765)"},
     {{0x64, 0xff9b}, 96, NULL}, /* NAT64, RFC 6052: the IPv4 address in it decides */
     {{0x64, 0xff9b, 1}, 48, "local NAT64 64:ff9b:1::/48 (RFC 8215)"},
     {{0x100}, 64, "discard-only 100::/64 (RFC 6666)"},
@@ -88,7 +95,7 @@ static const struct rule6 rules6[] = {
     {{0}, 0, "not allocated: outside 2000::/3 (RFC 4291)"},
 };
 
-enum { EMBEDDED_MAX = 2 }; /* Teredo names its server and its client */
+enum { EMBEDDED_MAX = 4 }; /* local NAT64 has four places for it */
 
 static uint32_t group_of(const struct in6_addr *a, int i)
 {
@@ -114,13 +121,15 @@ static bool prefix_equal(const struct in6_addr *a, const struct in6_addr *b, uns
     return rest == 0 || (a->s6_addr[whole] ^ b->s6_addr[whole]) >> (8 - rest) == 0;
 }
 
-static bool in_any(const struct net *nets, uint32_t count, const struct in6_addr *a, bool is_v4)
+/* NULL: in none of them. */
+static const struct net *in_any(const struct net *nets, uint32_t count, const struct in6_addr *a,
+                                bool is_v4)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (is_v4 && nets[i].bits < 96) continue; /* see the head */
-        if (prefix_equal(a, &nets[i].prefix, nets[i].bits)) return true;
+        if (prefix_equal(a, &nets[i].prefix, nets[i].bits)) return &nets[i];
     }
-    return false;
+    return NULL;
 }
 
 static const char *registry4(uint32_t v4)
@@ -143,18 +152,42 @@ static const char *registry6(const struct in6_addr *a)
     UNREACHABLE(); /* the last row takes everything */
 }
 
+static uint32_t v4_from(const struct in6_addr *a, int b0, int b1, int b2, int b3)
+{
+    const uint8_t *byte = a->s6_addr;
+    return V4(byte[b0], byte[b1], byte[b2], byte[b3]);
+}
+
+/* Of an address in 64:ff9b:1::/48, by RFC 6052 section 2.2: byte 8 is never part of it. */
+static int embedded_local(const struct in6_addr *a, uint32_t out[EMBEDDED_MAX])
+{
+    const uint32_t places[EMBEDDED_MAX] = {
+        v4_at(a, 6),
+        v4_from(a, 6, 7, 9, 10),
+        v4_from(a, 7, 9, 10, 11),
+        v4_from(a, 9, 10, 11, 12),
+    };
+    int count = 0;
+    for (int i = 0; i < EMBEDDED_MAX; i++)
+        if (places[i] >> 24 != 0) out[count++] = places[i];
+    if (count == 0) out[count++] = places[0];
+    return count;
+}
+
 /* The IPv4 addresses that a carries, by every scheme that has been deployed. */
 static int embedded(const struct in6_addr *a, uint32_t out[EMBEDDED_MAX])
 {
     uint32_t g0 = group_of(a, 0), g1 = group_of(a, 1), g2 = group_of(a, 2);
     uint32_t g4 = group_of(a, 4), g5 = group_of(a, 5);
     static const uint8_t zero[10];
-    if (memcmp(a->s6_addr, zero, 10) == 0 && (g5 == 0xffff || g5 == 0)) {
+    if (memcmp(a->s6_addr, zero, 8) == 0 && (g4 == 0 || (g4 == 0xffff && g5 == 0))) {
         out[0] = v4_at(a, 6);
-        return g5 == 0 && out[0] <= 1 ? 0 : 1; /* :: and ::1 carry none */
+        if (g4 == 0 && g5 != 0 && g5 != 0xffff) return 0;
+        return (g4 | g5) == 0 && out[0] <= 1 ? 0 : 1; /* :: and ::1 carry none */
     }
     bool nat64 = g0 == 0x64 && g1 == 0xff9b;
-    if (nat64 && (g2 == 1 || (g2 | group_of(a, 3) | g4 | g5) == 0)) {
+    if (nat64 && g2 == 1) return embedded_local(a, out);
+    if (nat64 && (g2 | group_of(a, 3) | g4 | g5) == 0) {
         out[0] = v4_at(a, 6);
         return 1;
     }
@@ -162,7 +195,7 @@ static int embedded(const struct in6_addr *a, uint32_t out[EMBEDDED_MAX])
         out[0] = v4_at(a, 1);
         return 1;
     }
-    if (g0 == 0x2001 && g1 == 0) { /* Teredo: the client is written inverted */
+    if (g0 == 0x2001 && g1 == 0) { /* Teredo: its server, and its client, which is inverted */
         out[0] = v4_at(a, 2);
         out[1] = ~v4_at(a, 6);
         return 2;
@@ -174,31 +207,83 @@ static int embedded(const struct in6_addr *a, uint32_t out[EMBEDDED_MAX])
     return 0;
 }
 
-static const char *refuses4(const struct policy *p, uint32_t v4)
+/* Why an address is refused. */
+struct refusal {
+    const char *rule;       /* NULL: it is not */
+    const struct net *deny; /* of --deny-net; or NULL */
+    bool inner;             /* because of v4, which it carries */
+    uint32_t v4;
+};
+
+static struct refusal denied(const struct net *net)
 {
-    struct in6_addr a = mapped(v4);
-    if (in_any(p->deny, p->deny_count, &a, true)) return "--deny-net";
-    if (in_any(p->allow, p->allow_count, &a, true)) return NULL;
-    return registry4(v4);
+    return (struct refusal){.rule = "--deny-net", .deny = net};
 }
 
-const char *policy_refuses(const struct policy *p, const struct addr *a)
+static struct refusal judge4(const struct policy *p, uint32_t v4)
+{
+    struct in6_addr a = mapped(v4);
+    const struct net *deny = in_any(p->deny, p->deny_count, &a, true);
+    if (deny != NULL) return denied(deny);
+    if (in_any(p->allow, p->allow_count, &a, true) != NULL) return (struct refusal){.rule = NULL};
+    return (struct refusal){.rule = registry4(v4)};
+}
+
+static struct refusal judge6(const struct policy *p, const struct in6_addr *v6)
+{
+    uint32_t inner[EMBEDDED_MAX];
+    int inner_count = embedded(v6, inner);
+    const struct net *deny = in_any(p->deny, p->deny_count, v6, false);
+    if (deny != NULL) return denied(deny);
+    for (int i = 0; i < inner_count; i++) {
+        struct refusal r = judge4(p, inner[i]);
+        r.inner = true;
+        r.v4 = inner[i];
+        if (r.rule != NULL) return r;
+    }
+    if (in_any(p->allow, p->allow_count, v6, false) != NULL) return (struct refusal){.rule = NULL};
+    return (struct refusal){.rule = registry6(v6)};
+}
+
+static struct refusal judge(const struct policy *p, const struct addr *a)
 {
     CHECK(p != NULL);
     CHECK(p->allow_count <= POLICY_NETS_MAX);
     CHECK(p->deny_count <= POLICY_NETS_MAX);
-    if (a->sa.sa_family == AF_INET) return refuses4(p, ntohl(a->v4.sin_addr.s_addr));
+    if (a->sa.sa_family == AF_INET) return judge4(p, ntohl(a->v4.sin_addr.s_addr));
     CHECK(a->sa.sa_family == AF_INET6);
-    const struct in6_addr *v6 = &a->v6.sin6_addr;
-    uint32_t inner[EMBEDDED_MAX];
-    int inner_count = embedded(v6, inner);
-    if (in_any(p->deny, p->deny_count, v6, false)) return "--deny-net";
-    for (int i = 0; i < inner_count; i++) {
-        const char *reason = refuses4(p, inner[i]);
-        if (reason != NULL) return reason;
-    }
-    if (in_any(p->allow, p->allow_count, v6, false)) return NULL;
-    return registry6(v6);
+    return judge6(p, &a->v6.sin6_addr);
+}
+
+const char *policy_refuses(const struct policy *p, const struct addr *a)
+{
+    return judge(p, a).rule;
+}
+
+/* "10.0.0.0/8", as it was given. */
+static void net_text(const struct net *net, char *out, size_t size)
+{
+    char ip[INET6_ADDRSTRLEN] = "?";
+    static const uint8_t before_v4[12] = {[10] = 0xff, [11] = 0xff};
+    bool v4 = net->bits >= 96 && memcmp(net->prefix.s6_addr, before_v4, 12) == 0;
+    if (v4) inet_ntop(AF_INET, net->prefix.s6_addr + 12, ip, sizeof ip);
+    else inet_ntop(AF_INET6, &net->prefix, ip, sizeof ip);
+    snprintf(out, size, "%s/%u", ip, v4 ? net->bits - 96u : net->bits);
+}
+
+void policy_refusal_text(const struct policy *p, const struct addr *a, char out[POLICY_TEXT_BYTES])
+{
+    struct refusal r = judge(p, a);
+    char ip[INET6_ADDRSTRLEN] = "?", inner[INET_ADDRSTRLEN] = "?", net[INET6_ADDRSTRLEN + 8] = "";
+    CHECK(r.rule != NULL);
+    CHECK(out != NULL);
+    if (a->sa.sa_family == AF_INET) inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof ip);
+    else inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof ip);
+    struct in_addr v4 = {.s_addr = htonl(r.v4)};
+    if (r.inner) inet_ntop(AF_INET, &v4, inner, sizeof inner);
+    if (r.deny != NULL) net_text(r.deny, net, sizeof net);
+    snprintf(out, POLICY_TEXT_BYTES, "%s%s%s: %s%s%s", ip, r.inner ? ", which carries " : "",
+             r.inner ? inner : "", r.rule, r.deny != NULL ? " " : "", net);
 }
 
 /* A prefix length: digits only, at most max. */

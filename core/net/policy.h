@@ -2,8 +2,8 @@
  *
  * Refused unless --allow-net names it: every address that is not globally reachable by the IANA
  * special-purpose registries (RFC 6890), IPv4 and IPv6, with IPv4 embedded in IPv6 (v4-mapped,
- * v4-compatible, 6to4, NAT64, Teredo, ISATAP) decoded and judged as well. --deny-net wins over
- * --allow-net. Pure; immutable after start, so that all shards share one.
+ * v4-compatible, v4-translated, 6to4, NAT64, Teredo, ISATAP) decoded and judged as well.
+ * --deny-net wins over --allow-net. Pure; immutable after start, so that all shards share one.
  */
 #ifndef CORE_NET_POLICY_H
 #define CORE_NET_POLICY_H
@@ -32,5 +32,11 @@ bool net_parse(const char *text, struct net *out);
 /* NULL: may be connected to. Otherwise the rule that refuses it, such as "loopback 127.0.0.0/8
  * (RFC 1122)" or "--deny-net": static text. */
 const char *policy_refuses(const struct policy *p, const struct addr *a);
+
+enum { POLICY_TEXT_BYTES = 192 };
+
+/* The refusal of a, which must be refused, in one clause: the address, the IPv4 address in it if
+ * that is the reason, and the rule; for --deny-net the net. */
+void policy_refusal_text(const struct policy *p, const struct addr *a, char out[POLICY_TEXT_BYTES]);
 
 #endif

@@ -148,7 +148,15 @@ class Answers(harness.Case):
         self.assertEqual(numbers["accepted"] + numbers.get("rejected", 0), len(urls))
         for told in self.results():
             self.expect(told, "failed", "blocked_address", "no")
-        self.assertGreaterEqual(len(self.results()), 8)
+        details = {told["id"]: told["detail"] for told in self.results()}
+        self.assertGreaterEqual(len(details), 8)
+        self.assertIn("127.0.0.1: loopback 127.0.0.0/8 (RFC 1122)", details.values())
+        for name, why in (("10.0.0.1", "10.0.0.1: private 10.0.0.0/8 (RFC 1918)"),
+                          ("named.example", "127.0.0.1: loopback 127.0.0.0/8 (RFC 1122)")):
+            index = next(i for i, url in enumerate(urls) if name in url)
+            self.assertEqual(details[f"r{index}"], why)
+            line = f"hookline: {name}:{port}: refused by the egress policy: {why}\n"
+            self.assertEqual(result.err.count(line), 1, result.err)
         self.assertEqual(sinker.stop(), [])
 
     def test_deny_net_beats_allow_net(self):
@@ -159,6 +167,7 @@ class Answers(harness.Case):
         by_id = self.check_books(result, 2)
         self.assertEqual(by_id["r0"]["outcome"], "delivered")
         self.expect(by_id["r1"], "failed", "blocked_address", "no")
+        self.assertEqual(by_id["r1"]["detail"], "127.0.0.2: --deny-net 127.0.0.2/32")
         self.assertEqual([e["id"] for e in sinker.stop()], ["r0"])
 
     def test_answer_body_over_the_limit(self):

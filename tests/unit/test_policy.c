@@ -143,6 +143,9 @@ static void edges(int family, const struct block *b, void (*fn)(int family, cons
 static void embed(int family, const uint8_t *v4)
 {
     static const char *const outers[] = {"::",
+                                         "::ffff:0:0:0",
+                                         "::fffe:0:0",
+                                         "::1:0:0:0",
                                          "::ffff:0:0",
                                          "64:ff9b::",
                                          "64:ff9b:1::",
@@ -251,6 +254,8 @@ Test(policy, reasons)
         {"ff02::1", "multicast ff00"},
         {"2001:db8::1", "documentation"},
         {"3fff:fff::1", "documentation"},
+        {"::ffff:0:8.8.8.8", "IPv4-translated"},
+        {"::ffff:0:127.0.0.1", "loopback 127."},
         {"4000::1", "not allocated"},
         {"5f00::1", "segment routing"},
     };
@@ -307,6 +312,16 @@ Test(policy, allow_and_deny)
         {"10.0.0.0/8 2002::/16", "", "2002:a00:1::", true},
         {"64:ff9b:1::/48", "", "64:ff9b:1::8.8.8.8", true},
         {"64:ff9b:1::/48", "", "64:ff9b:1::10.0.0.1", false},
+        {"64:ff9b:1::/48", "", "64:ff9b:1:808:8:800::", true},  /* 8.8.8.8 as RFC 6052 puts it */
+        {"64:ff9b:1::/48", "", "64:ff9b:1:a00:0:100::", false}, /* 10.0.0.1 behind /48 */
+        {"64:ff9b:1::/48", "", "64:ff9b:1:a00:0:100:808:808", false}, /* whatever follows it */
+        {"64:ff9b:1::/48", "", "64:ff9b:1:a:0:1::", false},           /* behind /56 */
+        {"64:ff9b:1::/48", "", "64:ff9b:1:0:a:0:100:0", false},       /* behind /64 */
+        {"64:ff9b:1::/48", "", "64:ff9b:1::", false},
+        {"64:ff9b:1::/48 10.0.0.0/8", "", "64:ff9b:1:a00:0:100::", true},
+        {"::/0", "", "::ffff:0:10.0.0.1", false}, /* v4-translated */
+        {"::/0", "", "::ffff:0:8.8.8.8", true},
+        {"", "", "::ffff:0:8.8.8.8", false},
         {"", "8.8.8.0/24", "8.8.8.8", false},
         {"", "8.8.8.0/24", "8.8.9.8", true},
         {"", "8.8.8.0/24", "64:ff9b::8.8.8.8", false},
@@ -328,7 +343,36 @@ Test(policy, allow_and_deny)
         const char *reason = policy_refuses(&p, &a);
         cr_assert_eq(reason == NULL, rows[i].passes, "allow %s, deny %s: %s: %s", rows[i].allow,
                      rows[i].deny, rows[i].ip, reason != NULL ? reason : "passes");
-        if (*rows[i].allow == 0 && reason != NULL) cr_assert_str_eq(reason, "--deny-net");
+        if (*rows[i].allow == 0 && *rows[i].deny != 0 && reason != NULL)
+            cr_assert_str_eq(reason, "--deny-net");
+    }
+}
+
+Test(policy, refusal_text)
+{
+    static const struct {
+        const char *deny, *ip, *text;
+    } rows[] = {
+        {"", "10.1.2.3", "10.1.2.3: private 10.0.0.0/8 (RFC 1918)"},
+        {"", "fe80::1", "fe80::1: link-local fe80::/10 (RFC 4291)"},
+        {"", "64:ff9b::a00:1",
+         "64:ff9b::a00:1, which carries 10.0.0.1: private 10.0.0.0/8 (RFC 1918)"},
+        {"", "::ffff:127.0.0.1",
+         "::ffff:127.0.0.1, which carries 127.0.0.1: loopback 127.0.0.0/8 (RFC 1122)"},
+        {"9.0.0.0/8 8.8.0.0/16", "8.8.4.4", "8.8.4.4: --deny-net 8.8.0.0/16"},
+        {"8.8.8.8",
+         "2002:808:808::", "2002:808:808::, which carries 8.8.8.8: --deny-net 8.8.8.8/32"},
+        {"2600::/16", "2600::1", "2600::1: --deny-net 2600::/16"},
+        {"::/0", "2600::1", "2600::1: --deny-net ::/0"},
+        {"::ffff:0:0/96", "1.1.1.1", "1.1.1.1: --deny-net 0.0.0.0/0"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct policy p = {0};
+        nets_of(rows[i].deny, p.deny, &p.deny_count);
+        struct addr a = parsed(rows[i].ip);
+        char text[POLICY_TEXT_BYTES];
+        policy_refusal_text(&p, &a, text);
+        cr_assert_str_eq(text, rows[i].text);
     }
 }
 

@@ -244,6 +244,22 @@ Test(tell, statuses_of_answers)
     tell_end();
 }
 
+/* What there is to say about an error stands behind it, and nowhere else. */
+Test(tell, detail)
+{
+    tell_begin(LINE);
+    ex.why = ERR_BLOCKED_ADDRESS;
+    t.detail = "10.0.0.1: private 10.0.0.0/8 (RFC 1918)";
+    tell_both();
+    text_is(&result, "detail", t.detail);
+    text_is(&event, "detail", t.detail);
+    t.detail = NULL;
+    tell_both();
+    cr_assert_null(json_find(&result, "detail"));
+    cr_assert_null(json_find(&event, "detail"));
+    tell_end();
+}
+
 /* The two lines begin alike, so that they can be joined. */
 Test(tell, url_path)
 {
@@ -312,6 +328,9 @@ Test(tell, the_longest_lines)
     ex.why = ERR_CLOSED;
     ex.sent = SENT_MAYBE;
     ex.ended_ns = UINT64_MAX;
+    char detail[256] = "";
+    memset(detail, 'd', sizeof detail - 1);
+    t.detail = detail;
     d->attempt_ns = d->since_ns = 0;
     char answer[LIMIT_ANSWER_KEEP_BYTES];
     memset(answer, 1, sizeof answer);

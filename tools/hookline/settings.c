@@ -74,6 +74,7 @@ enum { SETTINGS_REJECTS_SHOWN = 20 }; /* reasons on standard error; hookline che
 static void set_config(const struct options *o, struct config *c)
 {
     c->rejects_shown_max = SETTINGS_REJECTS_SHOWN;
+    c->refused_shown_max = SETTINGS_REJECTS_SHOWN;
     c->input_path = o->input == NULL ? "-" : o->input;
     c->strict = options_number(o, OPT_STRICT) != 0;
     c->record_bytes_max = (uint32_t)options_number(o, OPT_MAX_RECORD);
