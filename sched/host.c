@@ -133,6 +133,8 @@ enum host_gate host_gate(struct host *h, const struct host_rules *r, uint64_t no
         new.given = (new.given + 1u) & PROBES_MAX;
     } while (!cas_rlx(&h->health, &old.word, new.word));
     *round = (uint8_t) new.round;
+    /* The window may have shrunk to less than the probes on the way here. */
+    if (old.state == STATE_HELD) host_flow_begin(h, probes_of(r));
     return HOST_PROBE;
 }
 

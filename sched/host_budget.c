@@ -6,8 +6,9 @@
  *
  *   budget:  tokens 32 (in thousandths) | 32 low bits of the ms at which they were counted
  *
- * Attempts earn budget_pct hundredths of a token, time budget_per_s tokens a second, up to 10 s
- * worth of the latter (at least 100 tokens, so that a small floor does not cap what attempts earn).
+ * Attempts earn budget_pct hundredths of a token, time budget_per_s tokens a second, up to 1 s
+ * worth of the latter (at least 20 tokens, so that a small floor does not cap what a turn's
+ * attempts earn): more would let a host that begins to fail be hit by all that was saved before.
  * 0 is the word of a fresh host: full. While it is full nothing is written, so that a healthy host
  * costs one load here.
  *
@@ -19,7 +20,7 @@
 
 #define RECENT_SLICE_NS UINT64_C(5000000000)
 
-enum { TOKEN = 1000, TOKENS_MIN = 100, FLOOR_S = 10, LOOK_AGAIN_MS = 1000 };
+enum { TOKEN = 1000, TOKENS_MIN = 20, FLOOR_S = 1, LOOK_AGAIN_MS = 1000 };
 
 union budget {
     uint64_t word;

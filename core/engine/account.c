@@ -102,13 +102,17 @@ static void release(struct shard *s, struct delivery *d)
     delivery_free(s->slab, d);
 }
 
-/* Its end is told. */
+/* Its end is told. Another attempt starts from nothing. */
 static void told(struct shard *s, struct delivery *d)
 {
     if (d->fate != FATE_RETRY || s->drained) {
         release(s, d);
         return;
     }
+    if (d->sent < d->sent_now) d->sent = d->sent_now;
+    d->sent_now = SENT_NO;
+    d->address = 0;
+    d->resent = d->fresh = false;
     d->attempt_ns = 0;
     d->retry = true;
     d->fate = FATE_NONE;

@@ -50,6 +50,7 @@ struct config {
     struct host_rules health;
     /* attempts */
     uint64_t timeout_ns, connect_timeout_ns, idle_timeout_ns;
+    uint64_t turn_wait_ns; /* the longest sleep, so that a stop is seen: 50 ms, more in tests */
     /* network */
     const struct policy *policy;
     const struct resolver *resolver;

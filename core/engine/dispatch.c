@@ -69,6 +69,7 @@ static struct conn *conn_for(struct shard *s, struct lane *l, const struct deliv
     if (io_now_ns(s->io) < s->no_room_until_ns) return NULL;
     if (l->conns >= conns_share(l) || !host_conn_take(l->host, l->conns_max)) {
         if (l->idle != NULL) conn_close(l->idle, ERR_OK); /* a new one is needed */
+        if (l->conns == 0) (void)add_rlx(&s->run->conns_wanted, 1);
         gate_lane_block(s, l, l->conns > 0 ? UINT64_MAX : io_now_ns(s->io) + CONN_POLL_NS);
         return NULL;
     }
@@ -209,6 +210,14 @@ void dispatch(struct shard *s)
 
 /* ---- connections and timers --------------------------------------------------------------- */
 
+/* Of connections, while another shard has none: more than our part is for it, and those that we
+ * cannot use now. */
+static bool has_enough(const struct lane *l)
+{
+    uint32_t share = conns_share(l);
+    return l->conns > share || l->queued == 0 || share == l->conns_max || l->permits == 0;
+}
+
 static void exchange_done(void *ctx, struct conn *c, struct exchange *ex)
 {
     struct shard *s = ctx;
@@ -222,10 +231,20 @@ static void exchange_done(void *ctx, struct conn *c, struct exchange *ex)
     follow(s, ex->owner, ex);
     if (c->state != CONN_IDLE) return;
     lane_idle_add(&s->lanes, l, c);
-    if (!host_conn_wanted(l->host)) return;
-    /* Another shard has none: more than our part is for it, and what we do not need. */
-    uint32_t share = conns_share(l);
-    if (l->conns > share || l->queued == 0 || share == l->conns_max) conn_close(c, ERR_OK);
+    if (host_conn_wanted(l->host) && has_enough(l)) conn_close(c, ERR_OK);
+}
+
+void dispatch_share(struct shard *s)
+{
+    uint32_t wanted = load_rlx(&s->run->conns_wanted);
+    if (wanted == s->conns_wanted) return;
+    s->conns_wanted = wanted;
+    for (uint32_t i = 0; i < s->conns.touched; i++) {
+        struct conn *c = &s->conns.conns[i];
+        if (c->state != CONN_IDLE) continue;
+        const struct lane *l = c->lane;
+        if (host_conn_wanted(l->host) && has_enough(l)) conn_close(c, ERR_OK);
+    }
 }
 
 static void conn_ended(void *ctx, struct conn *c)

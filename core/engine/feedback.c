@@ -32,7 +32,7 @@ static bool is_failure(const struct exchange *ex, bool paced)
     }
 }
 
-static void dirty(struct shard *s, struct lane *l)
+void feedback_dirty(struct shard *s, struct lane *l)
 {
     if (l->dirty) return;
     l->dirty = true;
@@ -110,7 +110,7 @@ void feedback_deferred(struct shard *s, struct lane *l)
 {
     TALLY_ADD(s->tally.deferred, 1);
     l->deferred++;
-    dirty(s, l);
+    feedback_dirty(s, l);
 }
 
 /* ---- hints -------------------------------------------------------------------------------- */
@@ -234,7 +234,7 @@ void feedback(struct shard *s, struct delivery *d, const struct exchange *ex,
     }
     if (failed) host_troubled(l->host, d->attempt_ns, now_ns);
     else l->succeeded++;
-    dirty(s, l);
+    feedback_dirty(s, l);
     if (ex->answer.status != 0) pace_feedback(s, d, ex, hint);
 }
 

@@ -66,15 +66,12 @@ static struct attempt attempt_of(struct shard *s, const struct delivery *d,
     };
 }
 
-/* The next attempt, if there is one, starts from nothing. */
 static void attempt_over(struct delivery *d, const struct exchange *ex)
 {
     d->flow->in_flight--;
     d->why = (uint8_t)ex->why;
     if (d->sent < (uint8_t)ex->sent) d->sent = (uint8_t)ex->sent;
     d->sent_now = SENT_NO;
-    d->address = 0;
-    d->resent = d->fresh = false;
 }
 
 /* The keyed flow may have been waiting for nothing but this. */

@@ -241,7 +241,9 @@ static void refusal_show(struct shard *s, struct lane *l)
             why);
 }
 
-static void record_accept(struct shard *s, struct delivery *d, uint64_t due_ns, enum place place)
+/* late: its deadline is over, or will be before it may be sent. */
+static void record_accept(struct shard *s, struct delivery *d, bool late, uint64_t due_ns,
+                          enum place place)
 {
     struct lane *l = d->flow->lane;
     s->live++;
@@ -249,7 +251,7 @@ static void record_accept(struct shard *s, struct delivery *d, uint64_t due_ns, 
     if (l->refused != NULL) {
         refusal_show(s, l);
         end_untried(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
-    } else if (d->deadline_ns <= io_now_ns(s->io)) {
+    } else if (late) {
         end_untried(s, d, ERR_EXPIRED, OUTCOME_EXPIRED);
     } else if (due_ns > 0) {
         wait_until(s, d, due_ns);
@@ -280,8 +282,9 @@ static bool record_take(struct shard *s)
     struct flow *f = lanes_flow(&s->lanes, l, key_of(r), now_ns);
     if (f == NULL) return false;
     uint64_t due_ns = r->not_before_ns > io_wall_ns(s->io) ? monotonic(s, r->not_before_ns) : 0;
-    bool over =
-        l->refused != NULL || (r->deadline_ns != 0 && monotonic(s, r->deadline_ns) <= now_ns);
+    bool late = r->deadline_ns != 0 && (monotonic(s, r->deadline_ns) <= now_ns ||
+                                        (due_ns > 0 && r->deadline_ns <= r->not_before_ns));
+    bool over = l->refused != NULL || late;
     enum place place = over || due_ns > 0 ? PLACE_QUEUE : place_of(s, f);
     if (place == PLACE_NONE) {
         flow_settle(&s->lanes, f, now_ns);
@@ -293,7 +296,7 @@ static bool record_take(struct shard *s)
     struct delivery *d = make(s, f, in->line, in->line_number, &never);
     if (d != NULL) {
         d->offset = in->line_offset;
-        record_accept(s, d, due_ns, place);
+        record_accept(s, d, late, due_ns, place);
         return true;
     }
     bool hopeless = never || (s->live == 0 && s->parked == 0);

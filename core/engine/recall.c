@@ -172,10 +172,12 @@ void recall_want(struct shard *s, struct flow *f)
     flow_update(&s->lanes, f);
 }
 
+/* The last call on a flow that has nothing left. */
 static void enough(struct shard *s, struct flow *f)
 {
     f->in_recall = false;
     flow_update(&s->lanes, f);
+    flow_settle(&s->lanes, f, io_now_ns(s->io));
 }
 
 static bool wants(const struct shard *s, const struct flow *f)

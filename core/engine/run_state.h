@@ -44,6 +44,7 @@ struct run {
     uint32_t readers;                   /* shards whose input is not over; relaxed */
     uint32_t refusals_shown;            /* of refused hosts, likewise */
     uint32_t holds_shown;               /* lines about holds printed so far; relaxed add */
+    uint32_t conns_wanted; /* grows when a shard needs a connection that others have; relaxed */
     struct outfile results, events, dead_letters, rejects;
     struct shard **shards;
     uint32_t shards_count;

@@ -25,7 +25,6 @@ enum {
     BATCH_SHARE = 4,        /* of the exchanges under way: worth waiting for together */
     BATCH_MAX = 64,
 };
-#define TURN_WAIT_MAX_NS UINT64_C(50000000) /* how late a stop is seen */
 #define CHAIN_POLL_NS    UINT64_C(1000000)  /* another shard is about to pass on a line count */
 #define PIPE_POLL_NS     UINT64_C(5000000)  /* another shard reads the pipe */
 #define RECALL_POLL_NS   UINT64_C(1000000)  /* what is to be read again waits for memory or room */
@@ -210,7 +209,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t turn_until(const struct shard *s)
 {
     uint64_t now_ns = io_now_ns(s->io);
-    uint64_t until_ns = earlier(now_ns + TURN_WAIT_MAX_NS, wheel_next_ns(&s->wheel));
+    uint64_t until_ns = earlier(now_ns + s->run->config->turn_wait_ns, wheel_next_ns(&s->wheel));
     until_ns = earlier(until_ns, s->outputs_due_ns);
     if (s->input == READER_POLL && !s->drained)
         until_ns =
@@ -323,6 +322,7 @@ bool shard_turn(struct shard *s)
         (void)add_rlx(&s->run->readers, UINT32_MAX);
     }
     dispatch(s);
+    dispatch_share(s);
     bool over = intake_over(s) && s->live == 0 && s->parked == 0;
     if (over && s->conns.open > 0) dispatch_close_idle(s);
     outputs(s, over);

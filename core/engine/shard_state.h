@@ -50,6 +50,7 @@ struct shard {
     struct conn_pool conns;
     struct wheel_node *timers; /* owns: one for each connection, by slot */
     uint32_t evict_hand;       /* where the search for an idle connection goes on */
+    uint32_t conns_wanted;     /* run->conns_wanted when idle ones were last looked through */
 
     struct exchange *exchanges; /* owns: one for each connection slot */
     struct exchange *exchanges_free;
@@ -174,6 +175,8 @@ extern const struct conn_events dispatch_events;
 void dispatch(struct shard *s);
 /* A wheel node has expired. */
 void dispatch_timer(struct shard *s, struct wheel_node *n);
+/* Closes idle connections that another shard needs more. Once a turn. */
+void dispatch_share(struct shard *s);
 /* Closes connections that nothing will use any more. */
 void dispatch_close_idle(struct shard *s);
 /* The run stops: what waits and has not begun is given up, as pending. To be called every turn,
@@ -190,6 +193,8 @@ void follow_waited_too_long(struct shard *s, struct delivery *d);
 /* feedback.c: an attempt has truly ended; ex says how. */
 void feedback(struct shard *s, struct delivery *d, const struct exchange *ex,
               const struct hint *hint);
+/* The lane may have permits that it does not need any more. */
+void feedback_dirty(struct shard *s, struct lane *l);
 /* Once a turn: what it says about hosts is told to them. */
 void feedback_flush(struct shard *s);
 void feedback_deferred(struct shard *s, struct lane *l);

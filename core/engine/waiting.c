@@ -79,6 +79,7 @@ bool park(struct shard *s, struct delivery *d, uint64_t due_ns)
     }
     struct parking p = parking_of(d);
     if (!put(s, f, &p, due_ns)) return false;
+    feedback_dirty(s, f->lane);
     s->live--;
     delivery_free(s->slab, d);
     return true;
@@ -136,8 +137,6 @@ void wait_turn(struct shard *s, struct delivery *d)
 {
     flow_push(&s->lanes, d->flow, kind_of(d), d);
     d->wait = DELIVERY_WAITS_TURN;
-    /* Without a deadline of its own, and not tried yet, it has a day: it is parked before. */
-    if (d->attempts == 0 && d->deadline_ns == UINT64_MAX) return;
     struct parking p = parking_of(d);
     timer_arm(s, &d->timer, TIMER_DELIVERY, expiry_of(s, &p));
 }
@@ -158,6 +157,7 @@ static void expire(struct shard *s, struct delivery *d)
     struct lane *l = f->lane;
     enum err why = d->attempts > 0 ? (enum err)d->why : ERR_EXPIRED;
     wait_over(s, d);
+    feedback_dirty(s, l);
     d->attempt_ns = 0;
     if (!account_unsent(s, d, why, OUTCOME_EXPIRED)) {
         f->untold++;

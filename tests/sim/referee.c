@@ -560,7 +560,7 @@ static void sums_judge(const struct scene *s, const struct run_end *v, uint64_t 
     RULE(st->in_flight == 0, "%" PRIu64 " attempts in flight at the end", st->in_flight);
     RULE(st->connections_open == 0, "%" PRIu64 " connections open at the end",
          st->connections_open);
-    if (!v->stopped && v->failure == NULL) {
+    if (!v->stopped && v->failure == NULL && !s->input_changed) {
         RULE(st->accepted == s->valid, "%" PRIu64 " accepted of %u", st->accepted, s->valid);
         RULE(st->rejected == s->rejected, "%" PRIu64 " rejected of %u", st->rejected, s->rejected);
         RULE(st->pending == 0, "%" PRIu64 " pending at the end", st->pending);
@@ -625,9 +625,8 @@ static void fair_judge(const struct scene *s, const struct run_end *v)
 /* When everything is told, nothing is left to wait for. */
 static void end_judge(const struct scene *s, const struct run_end *v)
 {
-    const struct knobs *k = &s->world->knobs;
-    bool slow_files = k->write_slow > 0 || k->read_slow > 0 || s->input->pipe;
-    if (s->results == NULL || slow_files || v->stopped || v->failure != NULL) return;
+    bool slow = s->slow_files || s->input->pipe;
+    if (s->results == NULL || slow || v->stopped || v->failure != NULL) return;
     RULE(v->end_ns - watched_ns <= SLACK_MS * MS + s->world->stalled_ns,
          "the run went on for %.3f s after its last result",
          (double)(v->end_ns - watched_ns) / 1e9);

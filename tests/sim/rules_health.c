@@ -138,7 +138,7 @@ static void window_forgets(uint64_t seed)
     RULE(p->stats.holds == 0, "%" PRIu64 " holds", p->stats.holds);
     play_free(p);
     p = twice_19(seed, 40);
-    play_run(p, 200);
+    play_run(p, 12000); /* each probe is one of the other 18 bad answers */
     RULE(p->stats.holds >= 1, "no hold, and 20 failures within 60 s");
     play_free(p);
 }
@@ -164,7 +164,7 @@ static void refusal_counts(uint64_t seed)
 {
     struct play *p = order_play(seed, 0, 10, 503);
     net_host(p->world->net, 0)->refuses = true;
-    p->config.retry.unreachable_window_ns = 300 * SECOND;
+    p->config.retry.window_ns = p->config.retry.unreachable_window_ns = 300 * SECOND;
     play_run(p, 400);
     RULE(p->stats.holds > 0, "a host that refuses connections is not held");
     RULE(p->truth.log[0].count < 25 + 15, "%u tries", p->truth.log[0].count);
@@ -263,7 +263,7 @@ static void cooldown_probes_ramp(uint64_t seed)
         most *= 2;
     }
     all_delivered(p);
-    WITHIN(p->lasted, 90, 130, "all of it");
+    WITHIN(p->lasted, 60, 130, "all of it");
     play_free(p);
 }
 
@@ -340,7 +340,7 @@ static void expired_on_hold(uint64_t seed)
     p->config.retry.window_ns = p->config.retry.unreachable_window_ns = 300 * SECOND;
     snprintf(more, sizeof more, ",\"deadline\":\"%s\"", play_stamp(p, 50));
     uint32_t hasty = play_record(p, 0, more);
-    play_run(p, 310);
+    play_run(p, 610); /* one that was a probe shortly before 300 s has as long again */
     uint32_t expired = 0;
     for (uint32_t line = 1; line <= LINES; line++) {
         const struct play_told *t = play_told(p, line);
@@ -357,7 +357,7 @@ static void expired_on_hold(uint64_t seed)
     RULE(expired >= 80, "%u expired", expired);
     RULE(strcmp(play_told(p, hasty)->outcome, "expired") == 0, "it is %s",
          play_told(p, hasty)->outcome);
-    WITHIN(play_told(p, hasty)->finished, 50, 51, "the one with a deadline expired");
+    WITHIN(play_told(p, hasty)->finished, 50, 51 + SOON, "the one with a deadline expired");
     play_free(p);
 }
 

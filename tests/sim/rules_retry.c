@@ -199,7 +199,7 @@ static void window_ends(uint64_t seed)
 static void deadline(uint64_t seed)
 {
     struct play *p = play_new(seed);
-    char more[80];
+    char more[128];
     p->answer = answer_500;
     play_no_health(p);
     uint32_t host = play_host(p);

@@ -257,6 +257,9 @@ struct scene *scene_new(struct world *w)
     s->events = output(s, &s->config.events_path, "events", 50);
     s->rejects = output(s, &s->config.rejects_path, "rejects", 60);
     operator_draw(s);
+    s->slow_files = w->knobs.write_slow > 0 || w->knobs.read_slow > 0;
+    bool operated = s->drain_at_ns != UINT64_MAX || s->now_at_ns != UINT64_MAX;
+    if (!operated) s->config.turn_wait_ns = 10000 * MS;
     if (!s->fair && world_draw(w, 1)) {
         static const int why[] = {EPERM, ENOSYS, ENOMEM, EMFILE};
         w->io_open_error = why[world_below(w, 4)];

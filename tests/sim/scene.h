@@ -14,6 +14,7 @@
 
 struct scene {
     struct world *world;
+    bool slow_files; /* at first: the knobs are turned back when all is well */
     struct truth truth;
     struct config config;
     struct policy policy;

@@ -158,10 +158,11 @@ static uint64_t least_wait_ns(const struct scene *s, const struct truth_send *e)
 static void line_judge(const struct scene *s, const struct truth_line *l)
 {
     const struct retry_rules *r = &s->config.retry;
-    uint32_t arrived = 0;
+    uint32_t arrived = 0, unsure = 0;
     for (uint32_t i = 0; i < l->sends; i++) {
         const struct truth_send *e = &l->send[i];
-        RULE(e->attempt <= 1 + r->retries, "line %u: attempt %u", l->number, e->attempt);
+        unsure += e->unsure;
+        RULE(e->attempt - unsure <= 1 + r->retries, "line %u: attempt %u", l->number, e->attempt);
         if (r->at_most_once)
             RULE(arrived == 0, "line %u was sent again, after bytes had arrived", l->number);
         arrived += e->moved > 0;
@@ -218,6 +219,7 @@ static void given_up_judge(const struct scene *s, const struct truth_line *l,
         uint64_t at_ns =
             l->deadline_wall_ns > s->world->wall_ns ? l->deadline_wall_ns - s->world->wall_ns : 0;
         end_ns = smaller(end_ns, at_ns);
+        if (l->deadline_wall_ns <= l->not_before_wall_ns) end_ns = 0; /* it never could be sent */
     }
     uint64_t longest_ns = full_delay_ns(&r->answered, (uint32_t)l->attempts);
     uint64_t other_ns = full_delay_ns(&r->unreachable, (uint32_t)l->attempts);
@@ -341,6 +343,13 @@ static bool health_failure(const struct truth_send *e, bool *perhaps)
     return false;
 }
 
+/* The attempt went on with another request: this one's end was not its end. */
+static bool went_again(const struct truth_send *e)
+{
+    bool last = e + 1 == e->line->send + e->line->sends;
+    return !last && (e[1].attempt == e->attempt || e[1].unsure);
+}
+
 /* The ends of this host's attempts, as the network knows them; owned by the caller. */
 static struct ended *ends_of(const struct scene *s, uint32_t host, uint32_t *count)
 {
@@ -355,7 +364,7 @@ static struct ended *ends_of(const struct scene *s, uint32_t host, uint32_t *cou
             *d = (struct ended){log->at[i].end_ns, true, true};
         } else {
             *d = (struct ended){.at_ns = e->consumed ? e->consumed_ns : e->conn->close_ns};
-            d->failed = health_failure(e, &d->perhaps);
+            d->failed = health_failure(e, &d->perhaps) && !went_again(e);
             if (d->at_ns == 0) continue;
         }
         (*count)++;
@@ -381,6 +390,17 @@ static bool unhealthy(const struct host_rules *r, const struct ended *list, uint
     return may || failures * 100 > r->ratio_pct * attempts;
 }
 
+/* Did an attempt of this host go on after a try that came to nothing? Such a one may go on during a
+ * hold, within its time limit. */
+static bool goes_on(const struct truth_log *log)
+{
+    for (uint32_t i = 0; i < log->count; i++) {
+        const struct truth_send *e = log->at[i].send;
+        if (e == NULL || e->send_broke || e->saw_end || e->saw_error) return true;
+    }
+    return false;
+}
+
 /* After the first time that the rules demand a hold, nothing begins for the cooldown. Later holds
  * depend on when the engine opened the host again; scenarios of their own look at those. */
 static void health_judge(const struct scene *s, uint32_t host)
@@ -395,6 +415,7 @@ static void health_judge(const struct scene *s, uint32_t host)
     if (must < count && list[must].at_ns - list[may].at_ns < r->cooldown_ns / 2) {
         PROBE("a host failed so much that it must be held");
         uint64_t from_ns = list[must].at_ns + TOLERANCE_MS * MS;
+        if (goes_on(log)) from_ns += s->config.timeout_ns;
         uint64_t to_ns = list[may].at_ns + r->cooldown_ns;
         for (uint32_t i = 0; i < log->count; i++) {
             const struct truth_send *e = log->at[i].send;
