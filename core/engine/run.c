@@ -21,8 +21,8 @@ enum {
     OUTBUF_MIN = 16 * 1024, /* holds at least the longest result line, see tell.c */
     OUTBUF_MAX = 512 * 1024,
     OUTBUF_SHARE = 64, /* of a shard's memory */
-    /* A page for each size that lanes come in (256 to 768 bytes), for flows, for parked records, and
-     * one for a delivery: with less, what is parked could keep out the memory that it waits for. */
+    /* A page for each size that lanes come in (256 to 768 bytes), for flows, for parked records,
+     * and one for a delivery: with less, what is parked could keep out what it waits for. */
     SLAB_MIN = 8 * SLAB_PAGE_BYTES,
     WINDOWS_SHARE = 8,    /* of the hosts may have one-second slices at once */
     DESCRIPTORS_MIN = 16, /* rings, files, standard streams and some to spare */

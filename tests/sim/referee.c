@@ -361,7 +361,7 @@ static uint64_t results_judge(struct scene *s)
 static bool same_line(const struct scene *s, const struct truth_line *l, const char *text,
                       size_t len)
 {
-    return l->len == len && memcmp(s->input->data + l->offset, text, len) == 0;
+    return l->len == len && memcmp(s->text + l->offset, text, len) == 0;
 }
 
 static void dead_letters_judge(struct scene *s, const struct run_end *v)
@@ -398,7 +398,7 @@ static struct truth_line *reject_find(struct scene *s, const char *text, size_t 
         if (l->kind != LINE_REJECT || l->rejects > 0) continue;
         if (whole && same_line(s, l, text, len)) return l;
         bool begins = l->len > len && l->len > s->config.record_bytes_max &&
-                      memcmp(s->input->data + l->offset, text, len) == 0;
+                      memcmp(s->text + l->offset, text, len) == 0;
         if (!whole && begins && (best == NULL || l->len < best->len)) best = l;
     }
     return best;
@@ -406,7 +406,7 @@ static struct truth_line *reject_find(struct scene *s, const char *text, size_t 
 
 static void rejects_judge(struct scene *s, const struct run_end *v)
 {
-    bool whole_run = !v->stopped && v->failure == NULL;
+    bool whole_run = !v->stopped && v->failure == NULL && !s->input_changed;
     bool *known = calloc(s->truth.lines_count + 1, sizeof *known); /* lines of the file */
     CHECK(known != NULL);
     struct lines l;
@@ -420,7 +420,7 @@ static void rejects_judge(struct scene *s, const struct run_end *v)
             if (line != NULL) line->rejects++;
             if (line != NULL) known[i] = true;
             /* An overlong line whose rest was not read any more is there as far as it was. */
-            bool may_be_cut = whole && !whole_run;
+            bool may_be_cut = (whole && !whole_run) || s->input_changed;
             RULE(known[i] || may_be_cut, "a reject that was not in the input, or twice: %.*s",
                  (int)len, text);
         }
@@ -456,7 +456,9 @@ static void event_check(struct truth_line *l, const struct jscan *j)
     }
     enum err e = error_of(j);
     l->event_terminal = terminal;
-    bool over = terminal && l->results > 0 && l->outcome == OUTCOME_EXPIRED;
+    /* Where the result could not be written: it repeats the number of the last attempt. */
+    bool repeats = l->results == 0 && retries + 1 == l->attempt_events;
+    bool over = terminal && (repeats || (l->results > 0 && l->outcome == OUTCOME_EXPIRED));
     bool attempt = !over && (l->results == 0 || l->attempts > 0);
     if (attempt) {
         RULE(retries == l->attempt_events, "line %u: retry %" PRIu64 " after %u attempts",

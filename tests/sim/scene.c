@@ -145,7 +145,7 @@ static void config_draw(struct scene *s)
     c->connections = 1 + world_below(w, 16);
     c->host_connections = 1 + world_below(w, 6);
     s->tight = world_draw(w, s->crowd ? 50 : 10);
-    uint64_t most = UINT64_C(1572864) + 65536 * world_below(w, 16);
+    uint64_t most = UINT64_C(1835008) + 65536 * world_below(w, 16);
     c->memory_bytes = c->shards * (s->tight ? UINT64_C(262144) : most);
     c->timeout_ns = MS * (100 + world_below(w, 4000));
     c->connect_timeout_ns = MS * (50 + world_below(w, 2000));
@@ -252,6 +252,7 @@ struct scene *scene_new(struct world *w)
     size_t len = 0;
     scene_lines(s, names, hosts, text, sizeof text, &len);
     input_draw(s, text, len);
+    s->text = text;
     s->results = output(s, &s->config.results_path, "results", 97);
     s->dead_letters = output(s, &s->config.dead_letters_path, "dead", 60);
     s->events = output(s, &s->config.events_path, "events", 50);

@@ -38,6 +38,7 @@ struct scene {
     uint64_t virtual_ns_max;                  /* how long the run may take */
     uint64_t input_changes_ns;                /* UINT64_MAX: never */
     bool input_changed;
+    const char *text; /* of the input, before it changed */
     /* The operator: from these times on; UINT64_MAX: never. */
     uint64_t drain_at_ns, now_at_ns;
 };

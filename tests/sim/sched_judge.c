@@ -138,11 +138,10 @@ static uint64_t full_delay_ns(const struct backoff *b, uint32_t n)
 
 static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* The shortest wait before what the receiver saw as attempt n + 1. */
-static uint64_t least_wait_ns(const struct scene *s, const struct truth_send *e)
+/* The shortest wait before what the receiver saw as attempt n + 1, or perhaps a later one. */
+static uint64_t least_wait_ns(const struct scene *s, const struct truth_send *e, uint32_t n)
 {
     const struct retry_rules *r = &s->config.retry;
-    uint32_t n = e->attempt;
     uint64_t answered_ns = full_delay_ns(&r->answered, n) / 2;
     uint64_t unreachable_ns = full_delay_ns(&r->unreachable, n) / 2;
     uint64_t any_ns = smaller(answered_ns, unreachable_ns);
@@ -168,7 +167,7 @@ static void line_judge(const struct scene *s, const struct truth_line *l)
         arrived += e->moved > 0;
         if (i == 0 || e->unsure || e->attempt == e[-1].attempt) continue;
         uint64_t end_ns = was_read(s, &e[-1]) ? e[-1].consumed_ns : e[-1].begun_ns;
-        uint64_t wait_ns = least_wait_ns(s, &e[-1]);
+        uint64_t wait_ns = least_wait_ns(s, &e[-1], e[-1].attempt - unsure);
         PROBE("a record was tried again");
         RULE(e->start_ns + MS / 1000 >= end_ns + wait_ns,
              "line %u: attempt %u came %.6f s after the one before, not %.6f s", l->number,
@@ -436,6 +435,7 @@ static void liveness_judge(const struct scene *s, const struct truth_line *l)
 {
     if (l->results == 0 || l->delivered) return;
     if (net_host(s->world->net, l->host)->forbidden) return;
+    if (s->receivers.at[l->host].delay_ns + SLACK_MS * MS / 10 >= s->config.timeout_ns) return;
     uint64_t healed_ns = s->heal_ns + s->config.timeout_ns + SLACK_MS * MS + s->world->stalled_ns;
     RULE(l->finished_ns <= healed_ns || l->outcome == OUTCOME_EXPIRED,
          "line %u ended as %s, %.3f s after all was well", l->number,
