@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +42,8 @@ int io_file_open(const char *path, enum io_file_mode mode, int32_t *fd)
             [IO_FILE_READ] = O_RDONLY,
             [IO_FILE_WRITE] = O_WRONLY | O_CREAT | O_TRUNC,
             [IO_FILE_APPEND] = O_WRONLY | O_CREAT,
+            [IO_FILE_MAP] = O_RDWR | O_CREAT,
+            [IO_FILE_NEW] = O_RDWR | O_CREAT | O_TRUNC,
         };
         do
             got = mode == IO_FILE_TEMP ? open_nameless(path)
@@ -70,6 +74,8 @@ int io_file_info(int32_t fd, struct io_file_info *info)
     if (fstat(fd, &st) < 0) return -errno;
     info->regular = S_ISREG(st.st_mode);
     info->size_bytes = info->regular ? (uint64_t)st.st_size : 0;
+    info->mtime_ns =
+        (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec;
     return 0;
 }
 
@@ -81,6 +87,102 @@ int io_file_truncate(int32_t fd, uint64_t bytes)
 void io_file_close(int32_t fd)
 {
     if (fd > STDERR_FILENO) close(fd);
+}
+
+/* ---- what waits for the disk -------------------------------------------------------------- */
+
+int64_t io_file_read(int32_t fd, void *buf, size_t len, uint64_t offset)
+{
+    CHECK(buf != NULL || len == 0);
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) break;
+        done += (size_t)n;
+    }
+    return (int64_t)done;
+}
+
+int io_file_write(int32_t fd, const void *buf, size_t len, uint64_t offset)
+{
+    CHECK(buf != NULL || len == 0);
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pwrite(fd, (const char *)buf + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) return -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int io_file_sync(int32_t fd) { return fdatasync(fd) < 0 ? -errno : 0; }
+
+int io_file_reserve(int32_t fd, uint64_t offset, uint64_t len)
+{
+    CHECK(len > 0);
+    int rc;
+    do rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
+}
+
+int io_file_rename(const char *from, const char *to) { return rename(from, to) < 0 ? -errno : 0; }
+
+int io_file_remove(const char *path) { return unlink(path) < 0 ? -errno : 0; }
+
+int io_folder_make(const char *path)
+{
+    if (mkdir(path, 0777) == 0) return 0;
+    struct stat st;
+    int error = errno;
+    if (error != EEXIST || stat(path, &st) < 0) return -error;
+    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int io_folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+int io_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0; }
+
+int io_file_map(int32_t fd, size_t bytes, void **mem)
+{
+    CHECK(bytes > 0);
+    int error = posix_fallocate(fd, 0, (off_t)bytes); /* a store to a hole on a full disk: SIGBUS */
+    if (error != 0) return -error;
+    void *got = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (got == MAP_FAILED) return -errno;
+    (void)mlock(got, bytes); /* advice: pages that stay need not be read again */
+    *mem = got;
+    return 0;
+}
+
+void io_file_unmap(void *mem, size_t bytes) { munmap(mem, bytes); }
+
+void io_boot_id(uint8_t id[IO_BOOT_ID_BYTES])
+{
+    char text[64] = {0};
+    memset(id, 0, IO_BOOT_ID_BYTES);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    for (ssize_t i = 0, digit = 0; i < n && digit < 2 * IO_BOOT_ID_BYTES; i++) {
+        char c = text[i];
+        int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (value < 0) continue;
+        id[digit / 2] = (uint8_t)(id[digit / 2] << 4 | value);
+        digit++;
+    }
 }
 
 uint32_t io_descriptor_limit(void)

@@ -100,10 +100,13 @@ enum io_file_mode {
     IO_FILE_WRITE,  /* created or truncated */
     IO_FILE_APPEND, /* created or continued */
     IO_FILE_TEMP,   /* path is a folder: a nameless file in it, for reading and writing */
+    IO_FILE_MAP,    /* created or continued, for reading and writing: io_file_map() */
+    IO_FILE_NEW,    /* created or emptied, for reading and writing */
 };
 
 struct io_file_info {
     uint64_t size_bytes; /* regular files */
+    uint64_t mtime_ns;   /* since 1970 */
     bool regular;        /* has a size and offsets; otherwise a pipe, terminal or socket */
 };
 
@@ -115,6 +118,32 @@ int io_file_info(int32_t fd, struct io_file_info *info) MUST_USE;
 int io_file_truncate(int32_t fd, uint64_t bytes) MUST_USE;
 /* Standard descriptors are left open. */
 void io_file_close(int32_t fd);
+
+/* At start and end, and while a journal is compacted; they wait for the disk. Each is 0 or -errno
+ * unless it says otherwise. Reading gives the bytes read, less than len at the file's end only. */
+int64_t io_file_read(int32_t fd, void *buf, size_t len, uint64_t offset) MUST_USE;
+int io_file_write(int32_t fd, const void *buf, size_t len, uint64_t offset) MUST_USE;
+int io_file_sync(int32_t fd) MUST_USE;
+/* Takes room on the disk for these bytes, which need not be in the file yet. -EOPNOTSUPP where the
+ * file system knows no such thing. */
+int io_file_reserve(int32_t fd, uint64_t offset, uint64_t len) MUST_USE;
+/* Replaces `to` if it is there. Durable once the folder is synced. */
+int io_file_rename(const char *from, const char *to) MUST_USE;
+int io_file_remove(const char *path) MUST_USE;
+/* -EEXIST is 0: it is there. */
+int io_folder_make(const char *path) MUST_USE;
+int io_folder_sync(const char *path) MUST_USE;
+/* For as long as the descriptor is open, and gone with the process. -EWOULDBLOCK: another process
+ * has it. */
+int io_file_lock(int32_t fd) MUST_USE;
+/* The file's first `bytes`, shared with the file: what is stored there outlives the process, though
+ * not the machine. The room is taken on the disk first. */
+int io_file_map(int32_t fd, size_t bytes, void **mem) MUST_USE;
+void io_file_unmap(void *mem, size_t bytes);
+
+enum { IO_BOOT_ID_BYTES = 16 };
+/* Differs after each start of the machine; all zero if it cannot be known. */
+void io_boot_id(uint8_t id[IO_BOOT_ID_BYTES]);
 
 /* Raises the soft limit of open descriptors to the hard one and returns it. Sockets are not
  * charged to it, but no ring may have more slots than this. */
