@@ -1,6 +1,7 @@
 #include "core/engine/output.h"
 
 #include "core/base/atomic.h"
+#include "core/base/crc32c.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,12 +13,12 @@ enum { WRITE_BYTES = 256 * 1024 }; /* worth a write at once: each may be a worke
 
 /* ---- the file ----------------------------------------------------------------------------- */
 
-int outfile_open(struct outfile *f, const char *path)
+static int file_open(struct outfile *f, const char *path, enum io_file_mode mode)
 {
     memset(f, 0, sizeof *f);
     f->fd = -1;
     if (path == NULL) return 0;
-    int rc = io_file_open(path, IO_FILE_WRITE, &f->fd);
+    int rc = io_file_open(path, mode, &f->fd);
     if (rc < 0) return rc;
     struct io_file_info info;
     rc = io_file_info(f->fd, &info);
@@ -31,6 +32,21 @@ int outfile_open(struct outfile *f, const char *path)
     return 0;
 }
 
+int outfile_open(struct outfile *f, const char *path) { return file_open(f, path, IO_FILE_WRITE); }
+
+int outfile_continue(struct outfile *f, const char *path, uint64_t length)
+{
+    int rc = file_open(f, path, IO_FILE_MAP);
+    if (rc < 0 || !f->regular) return rc;
+    struct io_file_info info;
+    rc = io_file_info(f->fd, &info);
+    if (rc == 0 && info.size_bytes < length) rc = -ESTALE;
+    if (rc == 0 && info.size_bytes > length) rc = io_file_truncate(f->fd, length);
+    if (rc < 0) outfile_close(f);
+    else f->length = f->whole = length;
+    return rc;
+}
+
 void outfile_close(struct outfile *f)
 {
     if (f->path != NULL) io_file_close(f->fd);
@@ -38,6 +54,12 @@ void outfile_close(struct outfile *f)
 }
 
 int outfile_failed(const struct outfile *f) { return load_acq(&f->failed); }
+
+void outfile_fail(struct outfile *f, int error)
+{
+    CHECK(error > 0);
+    if (outfile_failed(f) == 0) store_rel(&f->failed, error);
+}
 
 static bool token_take(struct outfile *f)
 {
@@ -172,6 +194,20 @@ uint64_t outbuf_tend(struct outbuf *b, bool all)
     b->filling ^= 1;
     write_rest(b);
     return UINT64_MAX;
+}
+
+bool outbuf_claim(struct outbuf *b, uint64_t *length, uint32_t *crc)
+{
+    struct outfile *f = b->file;
+    const char *mem = b->mem[b->filling];
+    const char *nl = b->len > 0 ? memrchr(mem, '\n', b->len) : NULL;
+    uint32_t whole = nl != NULL ? (uint32_t)(nl - mem) + 1 : 0;
+    f->crc = crc32c(f->crc, mem, whole > 0 ? whole : b->len);
+    if (whole == 0) return false;
+    *length = f->length + whole;
+    *crc = f->crc;
+    f->crc = crc32c(0, mem + whole, b->len - whole);
+    return true;
 }
 
 bool outbuf_idle(const struct outbuf *b) { return b->len == 0 && !b->op.in_flight; }

@@ -27,15 +27,21 @@ struct outfile {
     uint32_t token __attribute__((aligned(64)));
     uint64_t length; /* token holder: bytes in the file */
     uint64_t whole;  /* token holder: of them, up to the end of the last whole line */
+    uint32_t crc;    /* of what is in it behind the last length that a journal was told */
     int32_t failed;  /* errno of the first failed write, 0: none. Release by the token holder,
                         which keeps the token for good; acquire by all */
 };
 
 /* 0 or -errno. path NULL is fine. */
 int outfile_open(struct outfile *f, const char *path) MUST_USE;
+/* Goes on with a file of an earlier life, which is cut to `length`: that much of it counts.
+ * -ESTALE: it is shorter. What is no regular file is opened as by outfile_open(). */
+int outfile_continue(struct outfile *f, const char *path, uint64_t length) MUST_USE;
 void outfile_close(struct outfile *f);
 /* 0, or the errno that ended the writing. */
 int outfile_failed(const struct outfile *f);
+/* Nothing more is written to it, because of this errno; for a run that ends. Any thread. */
+void outfile_fail(struct outfile *f, int error);
 
 struct outbuf {
     struct outfile *file;
@@ -70,6 +76,11 @@ void outbuf_hold(struct outbuf *b, bool open_line);
 /* Once a turn: starts a write when there is enough, when it has waited long, or when `all`.
  * Returns when to call again at the latest: io_now_ns()'s clock, UINT64_MAX: no need. */
 uint64_t outbuf_tend(struct outbuf *b, bool all);
+/* Before outbuf_tend(b, true), by whoever may write: where the file's last whole line will end, and
+ * the CRC-32C of what is whole since the last call that was true. False: no line ends in it. */
+bool outbuf_claim(struct outbuf *b, uint64_t *length, uint32_t *crc);
+/* What was handed to the ring is in the file, or has failed. */
+static inline bool outbuf_written(const struct outbuf *b) { return !b->op.in_flight; }
 /* Nothing is left to write and no operation is in flight. */
 bool outbuf_idle(const struct outbuf *b);
 
