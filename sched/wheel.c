@@ -7,7 +7,8 @@
  * digit that changes:
  *   levels below H          everything is due: each slot is spliced to the expired list, O(1)
  *   level H, before now's   due as well
- *   level H, now's slot     its nodes are placed anew: due now, or at a lower level
+ *   level H, now's slot     spliced to the moving list, O(1), whose nodes are placed anew: due now,
+ *                           or at a lower level; WHEEL_MOVES of them at each advance
  *   levels above H          untouched
  * A node moves down at most seven times in its life, and a jump of years costs what a jump of one
  * slot costs. Level 0 alone also uses now's own slot: for nodes armed with a time in the past.
@@ -81,6 +82,7 @@ void wheel_init(struct wheel *w, uint64_t now_ns)
     w->now_tick = now_ns >> TICK_SHIFT;
     w->count = 0;
     list_init(&w->expired);
+    list_init(&w->moving);
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         w->occupied[level] = 0;
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) list_init(&w->slot[level][slot]);
@@ -98,13 +100,13 @@ void wheel_arm(struct wheel *w, struct wheel_node *n, uint64_t due_ns)
     place(w, n, tick > w->now_tick ? tick : w->now_tick);
 }
 
-/* Clears the bit of a slot whose head is now alone. The expired list, which follows the slots in
- * memory, has no bit. */
+/* Clears the bit of a slot whose head is now alone. The lists that follow the slots in memory have
+ * no bit. */
 static void slot_emptied(struct wheel *w, const struct wheel_node *head)
 {
     size_t index = ((size_t)((const char *)head - (const char *)w->slot)) / sizeof *head;
     if (index >= SLOTS_TOTAL) {
-        CHECK(head == &w->expired);
+        CHECK(head == &w->expired || head == &w->moving);
         return;
     }
     w->occupied[index / WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % WHEEL_SLOTS));
@@ -138,12 +140,16 @@ static void cascade(struct wheel *w, unsigned level, unsigned slot)
     uint64_t bit = UINT64_C(1) << slot;
     if (!(w->occupied[level] & bit)) return;
     w->occupied[level] &= ~bit;
-    struct wheel_node *head = &w->slot[level][slot];
-    struct wheel_node *next;
-    struct wheel_node *n = head->next;
-    list_init(head);
-    for (; n != head; n = next) {
-        next = n->next;
+    list_splice(&w->moving, &w->slot[level][slot]);
+}
+
+/* Places the first of those that move. */
+static void move_some(struct wheel *w)
+{
+    struct wheel_node *n;
+    for (int i = 0; i < WHEEL_MOVES && (n = w->moving.next) != &w->moving; i++) {
+        w->moving.next = n->next;
+        n->next->prev = &w->moving;
         uint64_t tick = due_tick(n->due_ns);
         if (tick <= w->now_tick) list_append(&w->expired, n);
         else place(w, n, tick);
@@ -161,6 +167,7 @@ void wheel_advance(struct wheel *w, uint64_t now_ns)
     expire_slots(w, high, (UINT64_C(1) << slot) - 1);
     if (high == 0) expire_slots(w, 0, UINT64_C(1) << slot);
     else cascade(w, high, slot);
+    move_some(w);
 }
 
 struct wheel_node *wheel_expired(struct wheel *w)
@@ -177,7 +184,8 @@ struct wheel_node *wheel_expired(struct wheel *w)
 
 uint64_t wheel_next_ns(const struct wheel *w)
 {
-    if (w->expired.next != &w->expired) return w->now_tick << TICK_SHIFT;
+    bool waits = w->expired.next != &w->expired || w->moving.next != &w->moving;
+    if (waits) return w->now_tick << TICK_SHIFT;
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         if (w->occupied[level] == 0) continue;
         unsigned shift = level * WHEEL_SLOT_BITS;
@@ -201,7 +209,7 @@ static bool each_in(struct wheel_node *head, bool (*fn)(struct wheel_node *n, vo
 
 void wheel_each(struct wheel *w, bool (*fn)(struct wheel_node *n, void *ctx), void *ctx)
 {
-    if (!each_in(&w->expired, fn, ctx)) return;
+    if (!each_in(&w->expired, fn, ctx) || !each_in(&w->moving, fn, ctx)) return;
     for (unsigned level = 0; level < WHEEL_LEVELS; level++)
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++)
             if ((w->occupied[level] >> slot & 1) != 0 && !each_in(&w->slot[level][slot], fn, ctx))
@@ -241,6 +249,7 @@ void wheel_validate(const struct wheel *w)
     uint64_t seen = validate_list(&w->expired, w->count);
     for (const struct wheel_node *n = w->expired.next; n != &w->expired; n = n->next)
         CHECK(due_tick(n->due_ns) <= w->now_tick);
+    seen += validate_list(&w->moving, w->count - seen);
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) {
             uint64_t length = validate_list(&w->slot[level][slot], w->count - seen);

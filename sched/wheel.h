@@ -1,10 +1,11 @@
 /* sched/wheel.h - a hierarchical timer wheel (Varghese and Lauck, 1987, scheme 7).
  *
- * Arming and cancelling are O(1); advancing costs O(1) for each timer that expires plus a bounded
- * number of steps for each level, however far time jumped. One tick is about 1 ms
- * (WHEEL_TICK_NS). A timer never fires early; it fires at most one tick late, counted from the
- * wheel_advance() that could first see it. Nodes live in the caller's structs. Pure: time comes
- * in as an argument. One thread.
+ * Arming and cancelling are O(1); advancing costs a bounded number of steps, however far time jumped
+ * and however many timers are due: at most WHEEL_MOVES of them change their level in one call. One
+ * tick is about 1 ms (WHEEL_TICK_NS). A timer never fires early; it fires at most one tick late,
+ * counted from the wheel_advance() that could first see it; of a crowd that must change its level
+ * each next WHEEL_MOVES one call later. Nodes live in the caller's structs. Pure: time comes in as
+ * an argument. One thread.
  */
 #ifndef SCHED_WHEEL_H
 #define SCHED_WHEEL_H
@@ -12,7 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WHEEL_LEVELS = 8, WHEEL_SLOT_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_SLOT_BITS };
+enum {
+    WHEEL_LEVELS = 8,
+    WHEEL_SLOT_BITS = 6,
+    WHEEL_SLOTS = 1 << WHEEL_SLOT_BITS,
+    WHEEL_MOVES = 4096
+};
 #define WHEEL_TICK_NS (UINT64_C(1) << 20)
 #define WHEEL_NEVER   UINT64_MAX
 
@@ -27,6 +33,7 @@ struct wheel {
     uint64_t count;
     struct wheel_node slot[WHEEL_LEVELS][WHEEL_SLOTS]; /* list heads */
     struct wheel_node expired;                         /* due, not yet handed out */
+    struct wheel_node moving; /* now's slot was theirs: due, or of a lower level */
 };
 
 void wheel_init(struct wheel *w, uint64_t now_ns);

@@ -266,22 +266,63 @@ Test(wheel, what_a_budget_leaves_comes_first_and_can_be_cancelled)
     wheel_validate(&w);
 }
 
+/* They lie in one slot of a high level until time enters it. No call may take long: what it does is
+ * bounded by WHEEL_MOVES and by what the caller takes out. */
 Test(wheel, a_million_timers_in_one_millisecond)
 {
-    enum { MANY = 1000000 };
+    enum { MANY = 1000000, TAKEN = 2048, TURNS = 1 + MANY / TAKEN };
     static struct wheel w;
-    struct wheel_node *nodes = calloc(MANY, sizeof *nodes);
+    struct wheel_node *nodes = calloc(MANY, sizeof *nodes), *n;
     wheel_init(&w, SECOND_NS);
     for (int i = 0; i < MANY; i++) wheel_arm(&w, &nodes[i], HOUR_NS + (uint64_t)(i % 1000));
     wheel_validate(&w);
     for (int i = 0; i < MANY; i += 2) wheel_cancel(&w, &nodes[i]);
     wheel_advance(&w, HOUR_NS - 1);
     cr_assert_null(wheel_expired(&w));
-    wheel_advance(&w, HOUR_NS + 2 * WHEEL_TICK_NS);
-    int fired = 0;
-    while (wheel_expired(&w) != NULL) fired++;
+    uint64_t now_ns = HOUR_NS + 2 * WHEEL_TICK_NS;
+    int fired = 0, turns = 0;
+    while (w.count > 0) {
+        cr_assert_leq(wheel_next_ns(&w), now_ns + 2 * WHEEL_TICK_NS, "a sleeper would be late");
+        wheel_advance(&w, now_ns);
+        for (int i = 0; i < TAKEN && (n = wheel_expired(&w)) != NULL; i++) fired++;
+        if (++turns % 50 == 0) wheel_validate(&w);
+        cr_assert_leq(turns, TURNS, "it goes on and on");
+    }
     cr_assert_eq(fired, MANY / 2);
-    cr_assert_eq(w.count, 0);
+    free(nodes);
+}
+
+/* Time enters a slot of a million that are due later, each at its own time: they move down in
+ * parts, none fires early, and those that were not moved yet can be cancelled. */
+Test(wheel, a_crowd_moves_down_in_parts)
+{
+    enum { MANY = 1000000 };
+    static struct wheel w;
+    struct wheel_node *nodes = calloc(MANY, sizeof *nodes), *n;
+    uint64_t now_ns = HOUR_NS, count = MANY;
+    wheel_init(&w, SECOND_NS);
+    for (uint64_t i = 0; i < MANY; i++) wheel_arm(&w, &nodes[i], HOUR_NS + i * 200000);
+    wheel_advance(&w, now_ns);
+    uint64_t moved = 0;
+    for (const struct wheel_node *m = w.moving.next; m != &w.moving; m = m->next) moved++;
+    cr_assert_eq(moved, MANY - WHEEL_MOVES, "%" PRIu64 " wait to be moved: there was no crowd", moved);
+    for (int i = MANY / 2; i < MANY; i += 2) {
+        wheel_cancel(&w, &nodes[i]);
+        count--;
+    }
+    wheel_validate(&w);
+    for (int turn = 0; w.count > 0; turn++) {
+        while ((n = wheel_expired(&w)) != NULL) {
+            if (n->due_ns > now_ns || now_ns - n->due_ns > SECOND_NS)
+                cr_assert_fail("due at %" PRIu64 ", fired at %" PRIu64, n->due_ns, now_ns);
+            count--;
+        }
+        uint64_t next_ns = wheel_next_ns(&w);
+        if (next_ns > now_ns) now_ns = next_ns;
+        wheel_advance(&w, now_ns);
+        cr_assert(turn < 10 * MANY);
+    }
+    cr_assert_eq(count, 0);
     free(nodes);
 }
 
