@@ -82,10 +82,10 @@ static enum seen look(const struct shared_table *t, uint64_t hash, struct slot *
     struct slot *group = group_of(t, hash);
     for (uint32_t i = 0; i < GROUP; i++) {
         struct slot *s = &group[(hash + i) % GROUP];
-        uint64_t found = __atomic_load_n(&s->entry.hash, __ATOMIC_SEQ_CST);
+        uint64_t found = load_seq(&s->entry.hash);
         *out = s;
         if (found == hash) return SEEN_KEY;
-        if (__atomic_load_n(&s->entry.refs, __ATOMIC_SEQ_CST) == LOCKED) return SEEN_LOCKED;
+        if (load_seq(&s->entry.refs) == LOCKED) return SEEN_LOCKED;
         if (found == 0) return SEEN_FREE;
     }
     return SEEN_FULL;
@@ -100,15 +100,14 @@ static bool refer(struct slot *s, uint64_t hash)
         CHECK(refs < LOCKED - 1);
     } while (!cas_acq_rel(&s->entry.refs, &refs, refs + 1));
     if (load_acq(&s->entry.hash) == hash) return true;
-    (void)__atomic_fetch_sub(&s->entry.refs, 1, __ATOMIC_RELEASE); /* it was taken over meanwhile */
+    (void)sub_rel(&s->entry.refs, 1); /* it was taken over meanwhile */
     return false;
 }
 
 static bool lock(struct slot *s)
 {
     uint32_t none = 0;
-    return __atomic_compare_exchange_n(&s->entry.refs, &none, LOCKED, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_RELAXED);
+    return cas_seq(&s->entry.refs, &none, LOCKED);
 }
 
 static void unlock(struct slot *s) { store_rel(&s->entry.refs, 0); }
@@ -160,8 +159,8 @@ static bool contended(struct slot *group, const struct slot *mine, uint64_t hash
     for (uint32_t i = 0; i < GROUP; i++) {
         struct slot *s = &group[i];
         if (s == mine) continue;
-        if (__atomic_load_n(&s->entry.refs, __ATOMIC_SEQ_CST) == LOCKED) return true;
-        if (__atomic_load_n(&s->entry.hash, __ATOMIC_SEQ_CST) == hash) return true;
+        if (load_seq(&s->entry.refs) == LOCKED) return true;
+        if (load_seq(&s->entry.hash) == hash) return true;
     }
     return false;
 }
@@ -192,11 +191,18 @@ void *shared_table_ref(struct shared_table *t, uint64_t hash, uint64_t now_ns)
     return NULL;
 }
 
+/* Locked ones are other keys': this one's is there already, or it is not to be found yet. */
 void *shared_table_find(struct shared_table *t, uint64_t hash)
 {
-    struct slot *s;
     if (hash == 0) hash = INSTEAD_OF_0;
-    return look(t, hash, &s) == SEEN_KEY && refer(s, hash) ? s : NULL;
+    struct slot *group = group_of(t, hash);
+    for (uint32_t i = 0; i < GROUP; i++) {
+        struct slot *s = &group[(hash + i) % GROUP];
+        uint64_t found = load_acq(&s->entry.hash);
+        if (found == hash) return refer(s, hash) ? s : NULL;
+        if (found == 0) break;
+    }
+    return NULL;
 }
 
 void shared_table_unref(struct shared_table *t, void *entry, uint64_t now_ns)
@@ -205,7 +211,7 @@ void shared_table_unref(struct shared_table *t, void *entry, uint64_t now_ns)
     CHECK(s >= t->slots);
     CHECK(s < t->slots + (size_t)t->groups * GROUP);
     store_rlx(&s->entry.used, (uint32_t)(now_ns >> USED_SHIFT));
-    uint32_t before = __atomic_fetch_sub(&s->entry.refs, 1, __ATOMIC_RELEASE);
+    uint32_t before = sub_rel(&s->entry.refs, 1);
     CHECK(before > 0);
     CHECK(before < LOCKED);
 }

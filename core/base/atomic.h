@@ -31,4 +31,14 @@
     (ATOMIC_STEP(), __atomic_compare_exchange_n((ptr), (old), (value), false, __ATOMIC_ACQ_REL, \
                                                 __ATOMIC_ACQUIRE))
 
+/* Gives back what others may then take over: after all that was done with it. The value before. */
+#define sub_rel(ptr, value) (ATOMIC_STEP(), __atomic_fetch_sub((ptr), (value), __ATOMIC_RELEASE))
+
+/* In one order for all threads: for two that each write one word and then read the other's, so that
+ * at least one of them sees the other. */
+#define load_seq(ptr) (ATOMIC_STEP(), __atomic_load_n((ptr), __ATOMIC_SEQ_CST))
+#define cas_seq(ptr, old, value) \
+    (ATOMIC_STEP(), __atomic_compare_exchange_n((ptr), (old), (value), false, __ATOMIC_SEQ_CST, \
+                                                __ATOMIC_SEQ_CST))
+
 #endif

@@ -351,6 +351,9 @@ __attribute__((unused)) static bool interleave_all(struct interleave *x)
 #undef store_rlx
 #undef cas_rlx
 #undef cas_acq_rel
+#undef sub_rel
+#undef load_seq
+#undef cas_seq
 #define ATOMIC_STEP()     interleave_touch(NULL, 0, true)
 #define INTERLEAVE_R(ptr) interleave_touch((ptr), sizeof *(ptr), false)
 #define INTERLEAVE_W(ptr) interleave_touch((ptr), sizeof *(ptr), true)
@@ -368,5 +371,11 @@ __attribute__((unused)) static bool interleave_all(struct interleave *x)
 #define cas_acq_rel(ptr, old, value) \
     (INTERLEAVE_W(ptr), __atomic_compare_exchange_n((ptr), (old), (value), false, \
                                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+#define sub_rel(ptr, value) \
+    (INTERLEAVE_W(ptr), __atomic_fetch_sub((ptr), (value), __ATOMIC_RELEASE))
+#define load_seq(ptr) (INTERLEAVE_R(ptr), __atomic_load_n((ptr), __ATOMIC_SEQ_CST))
+#define cas_seq(ptr, old, value) \
+    (INTERLEAVE_W(ptr), __atomic_compare_exchange_n((ptr), (old), (value), false, \
+                                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 
 #endif
