@@ -108,6 +108,38 @@ Test(interleave_host, limit_and_permits_share_a_word)
     pass(&x);
 }
 
+/* The limit begins anew beside permits that come and go. */
+static void one_out(void *ctx)
+{
+    permits_setup(ctx);
+    take(0, 1);
+}
+
+static void give_a(void *ctx)
+{
+    (void)ctx;
+    host_permits_give(&host, 1);
+    got[0] = 0;
+}
+
+static void begin_8(void *ctx) { (void)ctx, host_flow_begin(&host, 8); }
+
+static bool begun(void *ctx)
+{
+    (void)ctx;
+    union flow f = {.word = host.flow};
+    return f.out == got[1] && got[1] >= 1 && host_limit(&host) == 8 && f.slow == 1;
+}
+
+Test(interleave_host, a_new_limit_loses_no_permit)
+{
+    struct interleave x = {.name = "new limit",
+                           .setup = one_out,
+                           .threads = {give_a, take_2_b, begin_8},
+                           .check = begun};
+    pass(&x);
+}
+
 /* x0.9 at most once each round trip, however many saw the same trouble. */
 static bool one_decrease(void *ctx)
 {
@@ -146,6 +178,36 @@ Test(interleave_host, connections_are_not_given_twice)
                            .setup = permits_setup,
                            .threads = {conn_a, conn_b, conn_c},
                            .check = conns_check};
+    pass(&x);
+}
+
+static void conn_open(void *ctx)
+{
+    permits_setup(ctx);
+    got[0] = host_conn_take(&host, 2);
+}
+
+static void conn_end_a(void *ctx)
+{
+    (void)ctx;
+    host_conn_give(&host);
+    got[0] = 0;
+}
+
+static void conn_of_2(void *ctx) { (void)ctx, got[1] = host_conn_take(&host, 2); }
+
+static bool one_conn(void *ctx)
+{
+    (void)ctx;
+    return got[1] == 1 && (host.conns & ~CONN_WANTED) == 1;
+}
+
+Test(interleave_host, a_connection_ends_while_another_begins)
+{
+    struct interleave x = {.name = "connection ends",
+                           .setup = conn_open,
+                           .threads = {conn_end_a, conn_of_2},
+                           .check = one_conn};
     pass(&x);
 }
 
@@ -346,6 +408,52 @@ Test(interleave_host, slices_are_taken_once)
     pass(&x);
 }
 
+/* The pool's stack: one host gives its slices back while two others take some. */
+static struct host others[3];
+
+static void pool_setup(void *ctx)
+{
+    (void)ctx;
+    fresh();
+    if (windows == NULL) windows = host_windows_new(3, &rules);
+    memset(windows->words, 0, 3 * HOST_SLICES * sizeof(uint64_t));
+    windows->free = windows->fresh = 0;
+    memset(others, 0, sizeof others);
+    for (int i = 0; i < 3; i++) host_window_add(&others[i], windows, &rules, NOW_NS, 1, 1);
+    host_window_detach(&others[2], windows); /* one is on the stack */
+}
+
+static void detach_a(void *ctx) { (void)ctx, host_window_detach(&others[0], windows); }
+static void detach_b(void *ctx) { (void)ctx, host_window_detach(&others[1], windows); }
+
+static void attach_c(void *ctx)
+{
+    (void)ctx;
+    host_window_add(&host, windows, &rules, NOW_NS, 1, 1);
+}
+
+/* Three in all: those on the stack and those that hosts have, each once. */
+static bool all_three(void *ctx)
+{
+    (void)ctx;
+    uint32_t seen = 0, on_stack = 0;
+    for (uint32_t id = (uint32_t)windows->free; id != 0 && on_stack < 4; on_stack++) {
+        seen |= 1u << id;
+        id = (uint32_t)words_of(windows, id)[0];
+    }
+    if (host.window != 0) seen |= 1u << host.window;
+    return host.window != 0 && on_stack == 2 && seen == 0xe;
+}
+
+Test(interleave_host, slices_are_given_back_once)
+{
+    struct interleave x = {.name = "pool of slices",
+                           .setup = pool_setup,
+                           .threads = {detach_a, detach_b, attach_c},
+                           .check = all_three};
+    pass(&x);
+}
+
 /* ---- counts, tokens ------------------------------------------------------------------------ */
 
 static uint64_t words[4];
@@ -409,5 +517,21 @@ Test(interleave_host, retry_tokens_are_not_given_twice)
                            .setup = token_setup,
                            .threads = {token_a, token_b, token_c},
                            .check = two_tokens};
+    pass(&x);
+}
+
+/* Attempts earn a token while one is spent. */
+static void earn(void *ctx) { (void)ctx, host_budget_report(&host, &rules, NOW_NS, 5, 5); }
+
+static bool two_left(void *ctx)
+{
+    (void)ctx;
+    return got[0] == 1 && ((union budget){.word = host.budget}).tokens == 2 * TOKEN;
+}
+
+Test(interleave_host, what_is_earned_is_not_lost)
+{
+    struct interleave x = {
+        .name = "earned", .setup = token_setup, .threads = {token_a, earn}, .check = two_left};
     pass(&x);
 }

@@ -112,6 +112,37 @@ Test(interleave_pace, a_late_tat_is_brought_back_once)
     pass(&x);
 }
 
+/* While one brings it back the other does so too, and takes one a second later. */
+static void back_a(void *ctx)
+{
+    (void)ctx;
+    uint64_t again_ns;
+    (void)gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS, 1, &again_ns);
+}
+
+static void back_and_take_b(void *ctx)
+{
+    (void)ctx;
+    uint64_t again_ns;
+    (void)gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS, 1, &again_ns);
+    got[1] = gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS + SECOND_NS, 1, &again_ns);
+}
+
+static bool taken_stays_taken(void *ctx)
+{
+    (void)ctx;
+    return got[1] == 1 && gcra.tat_ns == START_NS + 2 * SECOND_NS;
+}
+
+Test(interleave_pace, bringing_back_undoes_no_grant)
+{
+    struct interleave x = {.name = "gcra, brought back and taken",
+                           .setup = late_setup,
+                           .threads = {back_a, back_and_take_b},
+                           .check = taken_stays_taken};
+    pass(&x);
+}
+
 /* ---- holds --------------------------------------------------------------------------------- */
 
 static void hold_5(void *ctx) { (void)ctx, pace_hold(&pace, START_NS + 5 * SECOND_NS); }
