@@ -148,6 +148,11 @@ static void refused(struct pace_quota *q)
 static struct pace_quota_verdict exhausted(struct pace_quota *q, uint64_t now_ns, uint64_t end_ns,
                                            uint64_t held_ns, bool again)
 {
+    if (!q->offset_known && now_ns < q->reset_ns + q->step_ns) {
+        /* Asked from the first moment on at which it may be over, so that the offset is learned. */
+        uint64_t until_ns = max_u64(q->reset_ns, now_ns) + (again ? PROBE_NS : GUARD_NS);
+        return (struct pace_quota_verdict){.interval_ns = PROBE_NS, .hold_ns = until_ns};
+    }
     if (held_ns <= now_ns && again && q->short_holds < SHORT_HOLDS_MAX) q->short_holds++;
     uint64_t guard_ns = GUARD_NS << q->short_holds;
     return (struct pace_quota_verdict){

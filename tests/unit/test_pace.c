@@ -41,12 +41,13 @@ static void is_polite(struct world_case c, struct figures want)
     if (c.unit_ns == 0) c.unit_ns = SECOND_NS;
     if (c.concurrency == 0) c.concurrency = WORLD_CONCURRENCY_MAX;
     c.burst = c.limit;
+    uint64_t jitter_ns = c.jitter_ns;
     c.windows = 10;
     c.phase_ns = c.window_ns / 100 * 37;
     for (c.shards = 1; c.shards <= 2; c.shards++) {
         for (size_t i = 0; i < sizeof rtts / sizeof rtts[0]; i++) {
             c.rtt_ns = rtts[i];
-            c.jitter_ns = rtts[i] / 10;
+            c.jitter_ns = jitter_ns > 0 ? jitter_ns : rtts[i] / 10;
             c.seed = c.shards * 100 + i;
             one_is_polite(&c, want);
         }
@@ -80,6 +81,10 @@ POLITE_IN_ALL_FORMS(all_aligned, 98, 0.1, .kind = FIXED_ALIGNED)
 POLITE_IN_ALL_FORMS(all_bucket, 98, 0.1, .kind = BUCKET)
 POLITE_IN_ALL_FORMS(all_sliding, 93, 0.1, .kind = SLIDING)
 POLITE_IN_ALL_FORMS(all_sliding_next, 82, 0.2, .kind = SLIDING_NEXT)
+
+/* A busy machine, or a network that is: answers come up to 30 ms late, each way. */
+POLITE_IN_ALL_FORMS(busy_fixed, 97.5, 0.1, .kind = FIXED_AT_FIRST, .jitter_ns = 30 * MS_NS)
+POLITE_IN_ALL_FORMS(busy_aligned, 97.5, 0.1, .kind = FIXED_ALIGNED, .jitter_ns = 30 * MS_NS)
 
 /* And Retry-After where it refuses. */
 POLITE_IN_ALL_FORMS(both_fixed, 98, 0.1, .kind = FIXED_AT_FIRST, .retry_after = true)
