@@ -1,7 +1,7 @@
 /* sched/wheel.h - a hierarchical timer wheel (Varghese and Lauck, 1987, scheme 7).
  *
- * Arming and cancelling are O(1); advancing costs a bounded number of steps, however far time jumped
- * and however many timers are due: at most WHEEL_MOVES of them change their level in one call. One
+ * Arming and cancelling are O(1); advancing costs a bounded number of steps, however far time
+ * jumped and however many timers are due: at most WHEEL_MOVES change their level in one call. One
  * tick is about 1 ms (WHEEL_TICK_NS). A timer never fires early; it fires at most one tick late,
  * counted from the wheel_advance() that could first see it; of a crowd that must change its level
  * each next WHEEL_MOVES one call later. Nodes live in the caller's structs. Pure: time comes in as

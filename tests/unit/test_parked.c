@@ -1,5 +1,5 @@
-/* tests/unit/test_parked.c - goal: a record that waits takes 56 bytes, and everything that was known
- * of it comes back; backlogs give records back in the order in which they came, whatever became of
+/* tests/unit/test_parked.c - goal: a record that waits takes 56 bytes, and all that was known of it
+ * comes back; backlogs give records back in the order in which they came, whatever became of
  * those between them.
  *
  * Method: random records packed and read; the limits of each field; a million in a real slab and a

@@ -1,6 +1,6 @@
-/* tests/unit/test_shared_table.c - goal: one entry for each key, found by all, in the same place for
- * as long as somebody refers to it; room for as many keys as were asked for; idle entries give way,
- * longest unused first, unless their owner says no.
+/* tests/unit/test_shared_table.c - goal: one entry for each key, found by all, in the same place
+ * for as long as somebody refers to it; room for as many keys as were asked for; idle entries give
+ * way, longest unused first, unless their owner says no.
  *
  * Method: chosen cases within one group; random references against a plain model; as many random
  * keys as the capacity, with the bytes that they take.

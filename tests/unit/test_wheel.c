@@ -305,7 +305,7 @@ Test(wheel, a_crowd_moves_down_in_parts)
     wheel_advance(&w, now_ns);
     uint64_t moved = 0;
     for (const struct wheel_node *m = w.moving.next; m != &w.moving; m = m->next) moved++;
-    cr_assert_eq(moved, MANY - WHEEL_MOVES, "%" PRIu64 " wait to be moved: there was no crowd", moved);
+    cr_assert_eq(moved, MANY - WHEEL_MOVES, "no crowd: %" PRIu64 " wait", moved);
     for (int i = MANY / 2; i < MANY; i += 2) {
         wheel_cancel(&w, &nodes[i]);
         count--;
