@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct signer;
+
 enum { CONFIG_REDACT_MAX = 32, CONFIG_SOURCE_IPS_MAX = 32 };
 
 struct config {
@@ -59,6 +61,7 @@ struct config {
     uint32_t source_ips_count;
     const char *user_agent;
     bool idempotency_key;
+    const struct signer *signer; /* NULL: requests are not signed */
     uint64_t run_id; /* part of derived ids */
 };
 

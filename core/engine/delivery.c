@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/json_text.h"
 #include "core/base/stamp.h"
+#include "tls/sign.h"
 
 #include <string.h>
 
@@ -90,6 +91,8 @@ struct delivery *delivery_make(struct slab *slab, const struct delivery_rules *r
         .content_type = record->content_type,
         .user_agent = rules->user_agent,
         .idempotency_key = rules->idempotency_key ? id : (struct span){"", 0},
+        .webhook_id = id,
+        .signature_bytes = rules->signer != NULL ? signer_value_bytes(rules->signer) : 0,
     };
     size_t request_len = request_size(&q), raw_len = rules->keep_raw ? raw.len : 0;
     size_t bytes = sizeof(struct delivery) + log_size_max(record, &rules->redact, id, host) +
@@ -104,10 +107,39 @@ struct delivery *delivery_make(struct slab *slab, const struct delivery_rules *r
     d->request_len = (uint32_t)request_render(&q, d->bytes + d->log_len);
     CHECK(d->request_len == request_len);
     d->raw_len = (uint32_t)raw_len;
+    d->id_len = rules->signer != NULL ? (uint16_t)id.len : 0;
     if (raw_len > 0) memcpy(d->bytes + d->log_len + d->request_len, raw.ptr, raw_len);
     d->body_len = record->has_body ? (uint32_t)record->body.len : 0;
     CHECK(sizeof *d + d->log_len + d->request_len + d->raw_len <= bytes);
     return d;
+}
+
+/* Signed is "ID.TIMESTAMP.BODY". The body stands behind the head, which is longer than what must
+ * stand before it: so it is written there for as long as it takes, and no body is ever copied. */
+void delivery_sign(struct delivery *d, const struct signer *signer, uint64_t wall_s)
+{
+    char kept[LIMIT_ID_BYTES + 2 + SIGN_STAMP_BYTES];
+    char signatures[SIGN_VALUE_BYTES_MAX];
+    size_t before = d->id_len + 2u + SIGN_STAMP_BYTES, bytes = signer_value_bytes(signer);
+    CHECK(d->id_len > 0);
+    CHECK(before <= sizeof kept);
+    CHECK(wall_s < UINT64_C(10000000000));
+    struct request_signed p =
+        request_signed_parts(d->bytes + d->log_len, d->request_len, d->body_len, d->id_len, bytes);
+    char *message = p.body - before, stamp[SIGN_STAMP_BYTES];
+    for (int i = SIGN_STAMP_BYTES - 1; i >= 0; i--, wall_s /= 10)
+        stamp[i] = (char)('0' + wall_s % 10);
+    memcpy(p.stamp, stamp, sizeof stamp);
+
+    memcpy(kept, message, before);
+    memmove(message, p.id, d->id_len); /* the signature's room ends before it, or is in kept */
+    message[d->id_len] = '.';
+    memcpy(message + d->id_len + 1, stamp, sizeof stamp);
+    p.body[-1] = '.';
+    bool ok = signer_sign(signer, span_of(message, before + d->body_len), signatures);
+    memcpy(message, kept, before);
+    CHECK(ok); /* SHA-256 and ed25519 of bytes in memory: nothing that could fail */
+    memcpy(p.signature, signatures, bytes);
 }
 
 void delivery_free(struct slab *slab, struct delivery *d)

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct flow;
+struct signer;
 
 /* What its timer is armed for. */
 enum delivery_wait {
@@ -48,6 +49,7 @@ struct delivery {
     uint32_t log_len, request_len, raw_len;
     uint32_t path_at, path_len; /* the URL's path inside the log text */
     uint32_t body_len;          /* of the request */
+    uint16_t id_len;            /* of webhook-id; 0: it is not signed */
     uint16_t attempts;
     uint16_t check;          /* parked_check() of its line */
     struct wheel_node timer; /* see wait */
@@ -79,6 +81,7 @@ static inline const char *delivery_raw(const struct delivery *d)
 
 /* What every delivery of a run has in common. */
 struct delivery_rules {
+    const struct signer *signer; /* NULL: requests are not signed */
     struct span user_agent;
     struct redact redact;
     uint64_t run_id;
@@ -92,6 +95,9 @@ struct delivery_rules {
 struct delivery *delivery_make(struct slab *slab, const struct delivery_rules *rules,
                                const struct record *record, struct span raw, uint64_t line,
                                struct span host, bool *never);
+/* Writes an attempt's time, in seconds since 1970, and its signatures into the request, which must
+ * be nobody else's now. */
+void delivery_sign(struct delivery *d, const struct signer *signer, uint64_t wall_s);
 void delivery_free(struct slab *slab, struct delivery *d);
 
 #endif

@@ -41,6 +41,8 @@ static void attempt_begin(struct shard *s, struct delivery *d, struct exchange *
         else TALLY_ADD(s->tally.retries, 1);
         d->attempt_ns = now_ns;
         d->attempts++;
+        if (s->rules.signer != NULL)
+            delivery_sign(d, s->rules.signer, io_wall_ns(s->io) / UINT64_C(1000000000));
         d->flow->in_flight++;
         TALLY_ADD(s->tally.attempts, 1);
     }

@@ -108,12 +108,34 @@ static bool reject_because(struct shard *s, const char *reason)
 
 /* ---- accepted records --------------------------------------------------------------------- */
 
+/* An id that every receiver reads as it was signed: the specification forbids a '.', which stands
+ * between the parts; white space at the ends is not part of a field's value, and what is beyond
+ * ASCII is read in different ways. */
+static bool signable_id(struct span id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        unsigned char c = (unsigned char)id.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '.') return false;
+    }
+    return true;
+}
+
+static const char *unsignable(const struct record *r)
+{
+    const uint32_t own =
+        BIT(HEADER_WEBHOOK_ID) | BIT(HEADER_WEBHOOK_TIMESTAMP) | BIT(HEADER_WEBHOOK_SIGNATURE);
+    if ((r->header_kinds & own) != 0)
+        return "\"headers\": webhook-id, -timestamp and -signature are set by signing";
+    if (!signable_id(r->id)) return "\"id\" cannot be signed: only visible ASCII without '.' can";
+    return NULL;
+}
+
 /* What only this run, and not the record alone, makes impossible. NULL: nothing. */
 static const char *impossible(const struct shard *s, const struct record *r)
 {
     if (s->rules.idempotency_key && !header_value_ok(r->id))
         return "\"id\" cannot be sent as Idempotency-Key: it holds a control character";
-    return NULL;
+    return s->rules.signer != NULL ? unsignable(r) : NULL;
 }
 
 /* A time of the record's, on the monotonic clock. */

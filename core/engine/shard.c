@@ -63,6 +63,7 @@ struct shard *shard_new(struct run *run, uint32_t index)
         .redact = {.names = c->redact, .count = c->redact_count},
         .run_id = c->run_id,
         .idempotency_key = c->idempotency_key,
+        .signer = c->signer,
         .keep_raw = c->dead_letters_path != NULL || !run->source.regular,
     };
     prng_seed(&s->dice, c->run_id + index);

@@ -40,6 +40,9 @@ enum header_kind header_kind_of(struct span name)
         {{"content-type", 12}, HEADER_CONTENT_TYPE},
         {{"authorization", 13}, HEADER_AUTHORIZATION},
         {{"idempotency-key", 15}, HEADER_IDEMPOTENCY_KEY},
+        {{"webhook-id", 10}, HEADER_WEBHOOK_ID},
+        {{"webhook-timestamp", 17}, HEADER_WEBHOOK_TIMESTAMP},
+        {{"webhook-signature", 17}, HEADER_WEBHOOK_SIGNATURE},
         {{"content-length", 14}, HEADER_FRAMING},
         {{"transfer-encoding", 17}, HEADER_FRAMING},
         {{"connection", 10}, HEADER_FRAMING},
@@ -104,6 +107,8 @@ static bool adds_idempotency_key(const struct request *q)
     return q->idempotency_key.len > 0 && lacks(q, HEADER_IDEMPOTENCY_KEY);
 }
 
+static bool adds_signature(const struct request *q) { return q->signature_bytes > 0; }
+
 /* ---- Sizes. ---- */
 
 /* Of "user:password", decoded; the ':' is added when the URL has none (RFC 7617 section 2). */
@@ -129,6 +134,13 @@ static size_t host_size(const struct url *u)
 /* ": " and the line's end. */
 static size_t field_size(size_t name, size_t value) { return name + value + 4; }
 
+static size_t signature_size(const struct request *q)
+{
+    return field_size(sizeof "webhook-id" - 1, q->webhook_id.len) +
+           field_size(sizeof "webhook-timestamp" - 1, REQUEST_STAMP_BYTES) +
+           field_size(sizeof "webhook-signature" - 1, q->signature_bytes);
+}
+
 size_t request_size(const struct request *q)
 {
     const struct url *u = q->url;
@@ -151,6 +163,7 @@ size_t request_size(const struct request *q)
     if (adds_idempotency_key(q)) {
         size += field_size(sizeof "Idempotency-Key" - 1, q->idempotency_key.len);
     }
+    if (adds_signature(q)) size += signature_size(q);
     return size + 2 + q->body.len;
 }
 
@@ -227,6 +240,30 @@ static inline char *put_header(char *to, struct span name, struct span value)
     return PUT_LIT(to, "\r\n");
 }
 
+/* With zeros for what the attempt fills in. */
+static char *put_signature(char *to, const struct request *q)
+{
+    to = put_header(to, SPAN_LIT("webhook-id"), q->webhook_id);
+    to = PUT_LIT(to, "webhook-timestamp: ");
+    memset(to, '0', REQUEST_STAMP_BYTES);
+    to = PUT_LIT(to + REQUEST_STAMP_BYTES, "\r\nwebhook-signature: ");
+    memset(to, '0', q->signature_bytes);
+    return PUT_LIT(to + q->signature_bytes, "\r\n");
+}
+
+struct request_signed request_signed_parts(char *request, size_t len, size_t body_bytes,
+                                           size_t id_bytes, size_t signature_bytes)
+{
+    struct request_signed p;
+    CHECK(len > body_bytes + id_bytes + signature_bytes);
+    p.body = request + len - body_bytes;
+    p.signature = p.body - 4 - signature_bytes;
+    p.stamp = p.signature - (sizeof "\r\nwebhook-signature: " - 1) - REQUEST_STAMP_BYTES;
+    p.id = p.stamp - (sizeof "\r\nwebhook-timestamp: " - 1) - id_bytes;
+    CHECK(p.id > request);
+    return p;
+}
+
 size_t request_render(const struct request *q, char *out)
 {
     char *to = out;
@@ -250,6 +287,7 @@ size_t request_render(const struct request *q, char *out)
     if (adds_idempotency_key(q)) {
         to = put_header(to, SPAN_LIT("Idempotency-Key"), q->idempotency_key);
     }
+    if (adds_signature(q)) to = put_signature(to, q);
     to = PUT_LIT(to, "\r\n");
     to = span_put(to, q->body);
     CHECK_HOT((size_t)(to - out) == request_size(q));

@@ -34,6 +34,9 @@ enum header_kind {
     HEADER_CONTENT_TYPE,
     HEADER_AUTHORIZATION,
     HEADER_IDEMPOTENCY_KEY,
+    HEADER_WEBHOOK_ID, /* this and the next two: refused where webhooks are signed */
+    HEADER_WEBHOOK_TIMESTAMP,
+    HEADER_WEBHOOK_SIGNATURE,
     HEADER_FRAMING, /* Content-Length, Transfer-Encoding, Connection, Upgrade, TE, Trailer,
                        Keep-Alive, Proxy-Connection: refused */
 };
@@ -55,7 +58,21 @@ struct request {
     struct span content_type;     /* added when has_body and the record has none */
     struct span user_agent;       /* len 0: none */
     struct span idempotency_key;  /* added as Idempotency-Key; len 0: none */
+    struct span webhook_id;       /* added as webhook-id if signature_bytes is not 0 */
+    size_t signature_bytes;       /* how long webhook-signature's value will be; 0: unsigned */
 };
+
+/* What is added for a signature, by Standard Webhooks: its fields stand last in the head. The value
+ * of the timestamp and of the signature is room for them: each attempt has its own. */
+enum { REQUEST_STAMP_BYTES = 10 };
+struct request_signed {
+    char *stamp, *signature; /* REQUEST_STAMP_BYTES and signature_bytes of room */
+    char *id;                /* id_bytes of them */
+    char *body;
+};
+/* Where they are in a request of len bytes that request_render() wrote with such fields. */
+struct request_signed request_signed_parts(char *request, size_t len, size_t body_bytes,
+                                           size_t id_bytes, size_t signature_bytes);
 
 /* As it stands in a request line. */
 struct span request_method_text(enum request_method m);

@@ -118,6 +118,9 @@
       "User-Agent of records that have none of their own") \
     X(IDEMPOTENCY_KEY, "idempotency-key", FLAG, "no", 0, 0, SIGNING, S, NULL, \
       "Send each record's id as Idempotency-Key, the same on every attempt") \
+    X(SIGN_SECRET_FILE, "sign-secret-file", FILE, NULL, 0, 0, SIGNING, S, "FILE", \
+      "Sign every request by Standard Webhooks with the secrets of FILE, one on a line: " \
+      "whsec_... (HMAC) or whsk_... (ed25519); HOOKLINE_SIGN_SECRET can hold secrets as well") \
     X(CONFIG, "config", FILE, NULL, 0, 0, GENERAL, SC, "FILE", \
       "Read options from lines of the form: name = value") \
     X(PRINT_CONFIG, "print-config", FLAG, "no", 0, 0, GENERAL, SC, NULL, \

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/prng.h"
 #include "core/input/record.h"
+#include "tools/hookline/secrets.h"
 #include "tools/hookline/values.h"
 
 #include <arpa/inet.h>
@@ -183,6 +184,16 @@ static int set_limits(const struct options *o, struct settings *s, char *error)
     return -1;
 }
 
+static int set_signer(const struct options *o, struct settings *s, char *error)
+{
+    if (o->command == COMMAND_CHECK) return 0;
+    if (secrets_read(options_text(o, OPT_SIGN_SECRET_FILE), getenv(SECRETS_VARIABLE), &s->signer,
+                     error) != 0)
+        return -1;
+    s->config.signer = s->signer;
+    return 0;
+}
+
 /* Two outputs into one place would overwrite each other. */
 static int check_outputs(const struct config *c, char *error)
 {
@@ -234,7 +245,8 @@ int settings_new(const struct options *o, struct settings **out, char error[OPTI
     s->config.run_id = prng_u64(&dice);
     s->progress = (enum progress_mode)options_number(o, OPT_PROGRESS);
     if (set_network(o, s, error) != 0 || check_outputs(&s->config, error) != 0 ||
-        check_key_field(&s->config, error) != 0 || set_limits(o, s, error) != 0) {
+        check_key_field(&s->config, error) != 0 || set_limits(o, s, error) != 0 ||
+        set_signer(o, s, error) != 0) {
         settings_free(s);
         return -1;
     }
@@ -247,6 +259,7 @@ void settings_free(struct settings *s)
     CHECK(s != NULL);
     if (s->resolver != NULL) resolver_free(s->resolver);
     if (s->limits != NULL) limits_free(s->limits);
+    signer_free(s->signer);
     free(s);
 }
 

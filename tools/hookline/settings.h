@@ -15,6 +15,7 @@ struct settings {
     struct policy policy;
     struct resolver *resolver;
     struct limits *limits; /* NULL: none */
+    struct signer *signer; /* NULL: nothing is signed */
     uint8_t ports[PORTS_BYTES];
     enum progress_mode progress;
 };
