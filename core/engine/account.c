@@ -1,6 +1,8 @@
 /* core/engine/account.c - outcomes are counted and told, each exactly once. */
 #include "core/engine/shard_state.h"
+#include "core/net/trace.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- exchanges ---------------------------------------------------------------------------- */
@@ -52,6 +54,19 @@ static const char *detail_of(const struct shard *s, const struct delivery *d,
     return out;
 }
 
+static void trace_end(struct trace *trace, const struct telling *t)
+{
+    const struct exchange *ex = t->exchange;
+    if (trace == NULL || t->delivery->fate == FATE_RETRY) return;
+    trace->told = true;
+    trace->delivered = t->delivery->fate == OUTCOME_DELIVERED;
+    trace->why = ex->why;
+    trace->status = ex->answer.status;
+    trace->sent = sent_label(ex->sent);
+    snprintf(trace->detail, sizeof trace->detail, "%s", t->detail != NULL ? t->detail : "");
+    trace_at(trace, TRACE_ENDED, ex->ended_ns);
+}
+
 /* Writes the lines of an end; false when one of the files has no room for them now. */
 static bool tell(struct shard *s, struct delivery *d, const struct exchange *ex)
 {
@@ -73,6 +88,7 @@ static bool tell(struct shard *s, struct delivery *d, const struct exchange *ex)
     if (result) outbuf_add(&s->results, (uint32_t)tell_result(&t, outbuf_at(&s->results)));
     if (event) outbuf_add(&s->events, (uint32_t)tell_event(&t, outbuf_at(&s->events)));
     if (keep) raw_put(&s->dead_letters, d);
+    trace_end(s->run->config->trace, &t);
     return true;
 }
 

@@ -17,12 +17,14 @@
 #include <stdint.h>
 
 struct signer;
+struct trace;
 
 enum { CONFIG_REDACT_MAX = 32, CONFIG_SOURCE_IPS_MAX = 32 };
 
 struct config {
     /* input */
     const char *input_path;     /* "-": standard input */
+    const char *input_name;     /* in messages; NULL: by its path */
     uint32_t rejects_shown_max; /* reasons that are printed to stderr; the rest is counted */
     uint32_t holds_shown_max;   /* likewise of hosts that are put on hold */
     uint32_t refused_shown_max; /* likewise of hosts that the egress policy refuses */
@@ -63,6 +65,7 @@ struct config {
     bool idempotency_key;
     const struct signer *signer; /* NULL: requests are not signed */
     uint64_t run_id; /* part of derived ids */
+    struct trace *trace; /* of a run of one record, sent now; NULL: none */
 };
 
 /* The defaults of cli.md; no input, no outputs, no policy. */

@@ -4,6 +4,7 @@
  * requests; within a lane its flows take turns, within a flow first attempts and retries.
  */
 #include "core/engine/shard_state.h"
+#include "core/net/trace.h"
 
 enum {
     EVICT_LOOKS = 64, /* connections looked at, in one go, for an idle one to close */
@@ -49,6 +50,8 @@ static void attempt_begin(struct shard *s, struct delivery *d, struct exchange *
     ex->req = delivery_request(d);
     ex->req_len = d->request_len;
     ex->owner = d;
+    ex->trace = s->run->config->trace;
+    trace_request(ex->trace, ex->req, ex->req_len);
     ex->deadline_ns = d->attempt_ns + s->run->config->timeout_ns;
     s->busy++;
 }

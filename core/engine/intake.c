@@ -7,6 +7,7 @@
  * its host is just slower than the input, in such time as the shard has to spare.
  */
 #include "core/engine/shard_state.h"
+#include "core/net/trace.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ static bool window_open(const struct shard *s)
 
 const char *input_name(const struct config *c)
 {
+    if (c->input_name != NULL) return c->input_name;
     return strcmp(c->input_path, "-") == 0 ? "standard input" : c->input_path;
 }
 
@@ -190,7 +192,11 @@ struct delivery *intake_again(struct shard *s, struct flow *f, const struct park
     return d;
 }
 
-static void accepted(struct shard *s) { TALLY_ADD(s->tally.accepted, 1); }
+static void accepted(struct shard *s)
+{
+    TALLY_ADD(s->tally.accepted, 1);
+    trace_at(s->run->config->trace, TRACE_BEGUN, io_now_ns(s->io));
+}
 
 /* Its fate is decided before it is sent: now, or as soon as that can be told. */
 static void end_untried(struct shard *s, struct delivery *d, enum err why, enum outcome outcome)
@@ -303,7 +309,8 @@ static bool record_take(struct shard *s)
     }
     struct flow *f = lanes_flow(&s->lanes, l, key_of(r), now_ns);
     if (f == NULL) return false;
-    uint64_t due_ns = r->not_before_ns > io_wall_ns(s->io) ? monotonic(s, r->not_before_ns) : 0;
+    bool early = c->trace == NULL && r->not_before_ns > io_wall_ns(s->io);
+    uint64_t due_ns = early ? monotonic(s, r->not_before_ns) : 0;
     bool late = r->deadline_ns != 0 && (monotonic(s, r->deadline_ns) <= now_ns ||
                                         (due_ns > 0 && r->deadline_ns <= r->not_before_ns));
     bool over = l->refused != NULL || late;

@@ -302,17 +302,33 @@ static void add_credentials(struct secrets *s, struct span value)
     if (span_eq_nocase(scheme, SPAN_LIT("Basic"))) add_basic(s, rest);
 }
 
+static bool is_signature(struct span name)
+{
+    return contains(name, SPAN_LIT("signature")) || contains(name, SPAN_LIT("hmac"));
+}
+
+static bool is_credentials(const struct redact *r, struct span name)
+{
+    return span_eq_nocase(name, SPAN_LIT("Authorization")) ||
+           span_eq_nocase(name, SPAN_LIT("Proxy-Authorization")) || is_named(r, name);
+}
+
+bool redact_hides(const struct redact *r, struct span name)
+{
+    return span_eq_nocase(name, SPAN_LIT("Cookie")) || is_signature(name) ||
+           is_credentials(r, name);
+}
+
 static void read_field(struct secrets *s, const struct redact *r, struct span name,
                        struct span value)
 {
     if (span_eq_nocase(name, SPAN_LIT("Cookie"))) {
         add(s, value);
         add_elements(s, value, ";", false);
-    } else if (contains(name, SPAN_LIT("signature")) || contains(name, SPAN_LIT("hmac"))) {
+    } else if (is_signature(name)) {
         add(s, value);
         add_elements(s, value, ",; \t", true);
-    } else if (span_eq_nocase(name, SPAN_LIT("Authorization")) ||
-               span_eq_nocase(name, SPAN_LIT("Proxy-Authorization")) || is_named(r, name)) {
+    } else if (is_credentials(r, name)) {
         add_credentials(s, value);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/span.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct redact {
  * bytes written. */
 size_t redact_query(const struct redact *r, struct span query, char *out);
 size_t redact_query_size_max(size_t query_len);
+
+/* Whether the value of a request's header of that name is secret. */
+bool redact_hides(const struct redact *r, struct span name);
 
 /* Writes the answer's excerpt with every occurrence of a secret of this request masked (the
  * whole header value, and its part behind "Bearer " or "Basic " and the like; values shorter

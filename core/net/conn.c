@@ -1,5 +1,7 @@
 #include "core/net/conn.h"
 
+#include "core/net/trace.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -186,6 +188,7 @@ void conn_open(struct conn *c, const struct addr *to, const struct addr *from, s
     exchange_attach(c, ex);
     uint64_t due_ns = io_now_ns(io) + c->pool->connect_timeout_ns;
     deadline_set(c, due_ns < ex->deadline_ns ? due_ns : ex->deadline_ns);
+    trace_connecting(ex->trace, to, io_now_ns(io));
     c->op_out.kind = IO_CONNECT;
     c->op_out.done = connect_done;
     c->op_out.addr = to;
@@ -234,6 +237,7 @@ static void connect_done(struct io_op *op, int32_t res)
         return;
     }
     c->connected = true;
+    trace_at(c->ex->trace, TRACE_CONNECTED, io_now_ns(c->pool->io));
     conn_goto(c, CONN_BUSY);
     deadline_set(c, c->ex->deadline_ns);
     c->op_in.kind = IO_RECV;
@@ -253,6 +257,7 @@ static void send_done(struct io_op *op, int32_t res)
     CHECK(c->state == CONN_BUSY);
     if (res == (int32_t)op->len) {
         c->sent_all = true;
+        trace_at(c->ex->trace, TRACE_SENT, io_now_ns(c->pool->io));
         return;
     }
     c->send_failed = true;
@@ -309,6 +314,7 @@ static void recv_done(struct io_op *op, int32_t res)
         recv_ended(c, res);
         return;
     }
+    trace_answer(c->ex->trace, op->buf, (size_t)res, io_now_ns(c->pool->io));
     size_t used;
     switch (response_feed(&c->ex->answer, op->buf, (size_t)res, &used)) {
     case RESPONSE_MORE: break;

@@ -24,12 +24,15 @@ enum sent {
 /* As results and events show it. */
 const char *sent_label(enum sent s);
 
+struct trace;
+
 struct exchange {
     /* The request; set by the owner. */
     const char *req;      /* lent by the owner until done() */
     uint32_t req_len;     /* bytes */
     void *owner;          /* whose it is; not looked at here */
     uint64_t deadline_ns; /* end of the attempt */
+    struct trace *trace;  /* NULL, but in hookline try */
     /* What became of it; valid in done(). */
     enum err why;
     enum sent sent;

@@ -418,3 +418,30 @@ Test(redact, a_password_longer_than_room)
     check_answer(&redact, request, "anything", "[redacted]");
     free(request);
 }
+
+/* The same names as those whose values are masked in an answer. */
+Test(redact, hides)
+{
+    static const char *const own[] = {"X-Api-Key"};
+    static const struct redact r = {.names = own, .count = 1};
+    static const struct {
+        const char *name;
+        bool hidden;
+    } rows[] = {
+        {"Authorization", true},
+        {"proxy-authorization", true},
+        {"COOKIE", true},
+        {"webhook-signature", true},
+        {"X-Hub-Signature-256", true},
+        {"X-Shopify-Hmac-Sha256", true},
+        {"x-api-key", true},
+        {"X-Api-Key-Id", false},
+        {"webhook-id", false},
+        {"webhook-timestamp", false},
+        {"Host", false},
+        {"Content-Type", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_assert_eq(redact_hides(&r, span_of(rows[i].name, strlen(rows[i].name))), rows[i].hidden,
+                     "%s", rows[i].name);
+}

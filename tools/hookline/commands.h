@@ -8,5 +8,7 @@ struct settings;
 int command_send(const struct settings *settings);
 /* Reads every record and sends nothing; see check.c. */
 int command_check(const struct settings *settings);
+/* Sends one record and shows all of it: `what` is a URL, a file, "-", or NULL; see try.c. */
+int command_try(const struct settings *settings, const char *what);
 
 #endif

@@ -19,6 +19,7 @@ static const char overview[] =
     "Commands:\n"
     "  send   deliver every record of a file or of standard input\n"
     "  check  read the records, send nothing, say what would be rejected and why\n"
+    "  try    send one record now, and show the request, the answer and how long each step took\n"
     "\v"
     "hookline COMMAND --help explains a command and its options.\n"
     "\n"
@@ -42,7 +43,7 @@ static int global_option(int argc, char **argv)
     argv[0] = name; /* without its folder */
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
-    fputs("hookline: name the command first: hookline send or hookline check\n", stderr);
+    fputs("hookline: name the command first: hookline send, check or try\n", stderr);
     return EXIT_USAGE;
 }
 
@@ -50,6 +51,7 @@ static int usage(void)
 {
     fputs("usage: hookline send  [OPTION...] [FILE|-]\n"
           "       hookline check [OPTION...] [FILE|-]\n"
+          "       hookline try   [OPTION...] URL|FILE|-\n"
           "       hookline --help | --version | COMMAND --help\n",
           stderr);
     return EXIT_USAGE;
@@ -80,6 +82,7 @@ static int run_command(enum command command, int argc, char **argv)
     } else {
         if (options_number(o, OPT_PRINT_CONFIG) != 0) status = print_config(o, settings);
         else if (command == COMMAND_SEND) status = command_send(settings);
+        else if (command == COMMAND_TRY) status = command_try(settings, o->input);
         else status = command_check(settings);
         settings_free(settings);
     }
@@ -94,6 +97,7 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-') return global_option(argc, argv);
     for (enum command c = 0; c < COMMAND_COUNT; c++)
         if (strcmp(argv[1], command_name(c)) == 0) return run_command(c, argc - 1, argv + 1);
-    fprintf(stderr, "hookline: unknown command \"%.100s\": send and check are known\n", argv[1]);
+    fprintf(stderr, "hookline: unknown command \"%.100s\": send, check and try are known\n",
+            argv[1]);
     return EXIT_USAGE;
 }

@@ -22,7 +22,9 @@
 
 #define COMMANDS_S  BIT(COMMAND_SEND)
 #define COMMANDS_C  BIT(COMMAND_CHECK)
-#define COMMANDS_SC (COMMANDS_S | COMMANDS_C)
+#define COMMANDS_SC  (COMMANDS_S | COMMANDS_C)
+#define COMMANDS_ST  (COMMANDS_S | BIT(COMMAND_TRY))
+#define COMMANDS_SCT (COMMANDS_SC | BIT(COMMAND_TRY))
 
 #define OPTION_ROW(NAME, name, kind, def, min, max, group, commands, arg, help) \
     {name, def, min, max, arg, help, OPTION_##kind, OPTION_GROUP_##group, COMMANDS_##commands},
@@ -49,7 +51,8 @@ const char *option_group_title(enum option_group group)
 const char *command_name(enum command command)
 {
     CHECK(command < COMMAND_COUNT);
-    return command == COMMAND_SEND ? "send" : "check";
+    static const char *const names[COMMAND_COUNT] = {"send", "check", "try"};
+    return names[command];
 }
 
 bool option_repeatable(enum option_id id) { return option_row(id)->kind >= OPTION_NAMES; }

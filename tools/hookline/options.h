@@ -56,7 +56,7 @@ enum option_source {
     OPTION_FROM_COMMAND_LINE,
 };
 
-enum command { COMMAND_SEND, COMMAND_CHECK, COMMAND_COUNT };
+enum command { COMMAND_SEND, COMMAND_CHECK, COMMAND_TRY, COMMAND_COUNT };
 
 enum delivery_mode { DELIVERY_AT_LEAST_ONCE, DELIVERY_AT_MOST_ONCE };
 

@@ -17,7 +17,7 @@ enum {
     KEY_HELP_BYTES = 320,
 };
 
-static const char *const usage_of[COMMAND_COUNT] = {"[FILE|-]", "[FILE|-]"};
+static const char *const usage_of[COMMAND_COUNT] = {"[FILE|-]", "[FILE|-]", "URL|FILE|-"};
 
 /* Before and, from \v, after the options. */
 static const char *const text_of[COMMAND_COUNT] = {
@@ -68,6 +68,34 @@ static const char *const text_of[COMMAND_COUNT] = {
         "  3  some were, or the input could not be read\n"
         "  4  the account or the rejects could not be written\n"
         "  5  memory",
+    [COMMAND_TRY] =
+        "Send one webhook now, and show what happens: the request as it goes out, the answer as it "
+        "comes back, how long each step took, and what hookline send would make of it. It is sent "
+        "once: nothing is tried again.\v"
+        "What is sent is the first record of FILE or of standard input; or, for a URL, a POST "
+        "without a body.\n"
+        "\n"
+        "Examples:\n"
+        "  hookline try http://127.0.0.1:8080/hook --allow-net 127.0.0.0/8\n"
+        "  hookline try again.ndjson\n"
+        "  echo '{\"url\": \"http://192.0.2.7/\", \"method\": \"GET\"}' | hookline try -\n"
+        "\n"
+        "Reading it: lines after > were sent, lines after < came back. Authorization, cookies, "
+        "signatures and whatever --redact names are masked. Then:\n"
+        "  address         until an address to connect to was known\n"
+        "  connect         the TCP connection; a long one is a long way, or a lost packet\n"
+        "  send            until the kernel had all of the request\n"
+        "  first byte      the time that the receiver took\n"
+        "  rest of answer  until the answer was complete\n"
+        "Where it fails, the step it failed in says so. A record's not_before is not waited for.\n"
+        "\n"
+        "Exit status:\n"
+        "  0  delivered: the receiver answered 2xx\n"
+        "  1  not delivered\n"
+        "  2  usage\n"
+        "  3  the record could not be read, or was rejected\n"
+        "  4  standard output could not be written\n"
+        "  5  resources: descriptors, memory, io_uring not permitted",
 };
 
 struct parse {

@@ -10,7 +10,7 @@
  *   DEFAULT  text, read as a given one would be; NULL: none
  *   MIN MAX  of COUNT, COUNT_OFF, CORES, SIZE (bytes) and DURATION (ns); of repeatable kinds the
  *            number of items; 0 0 for other kinds
- *   COMMANDS S: send, C: check, SC: both
+ *   COMMANDS S: send, C: check, T: try
  *
  * The order is the order of --help and --print-config; a group's rows stand together.
  */
@@ -35,11 +35,11 @@
 #define OPTIONS_TABLE(X) \
     X(STRICT, "strict", FLAG, "no", 0, 0, INPUT, SC, NULL, \
       "Stop at the first record that is rejected, with exit status 3") \
-    X(MAX_RECORD, "max-record", SIZE, "1M", OPTION_K, 256 * OPTION_K * OPTION_K, INPUT, SC, \
+    X(MAX_RECORD, "max-record", SIZE, "1M", OPTION_K, 256 * OPTION_K * OPTION_K, INPUT, SCT, \
       "SIZE", "Longest line that is taken as a record; a longer one is rejected") \
     X(REJECTS, "rejects", FILE, NULL, 0, 0, INPUT, SC, "FILE", \
       "Write each rejected line here as it came, with its place and the reason") \
-    X(KEY_FIELD, "key-field", TEXT, "key", 0, 0, INPUT, SC, "NAME", \
+    X(KEY_FIELD, "key-field", TEXT, "key", 0, 0, INPUT, SCT, "NAME", \
       "The record's field that says whose quota at the receiver is used") \
     X(RESULTS, "results", FILE, NULL, 0, 0, OUTPUT, S, "FILE", \
       "Write one line of JSON for each record's outcome; - is standard output") \
@@ -47,7 +47,7 @@
       "Write the records that were not delivered here as they came: valid input again") \
     X(EVENTS, "events", FILE, NULL, 0, 0, OUTPUT, S, "FILE", \
       "Write one line of JSON for each attempt") \
-    X(REDACT, "redact", NAMES, NULL, 1, 32, OUTPUT, S, "NAME", \
+    X(REDACT, "redact", NAMES, NULL, 1, 32, OUTPUT, ST, "NAME", \
       "Header or JSON field whose value appears in no output (repeatable)") \
     X(PROGRESS, "progress", PROGRESS, "auto", 0, 0, OUTPUT, S, "HOW", \
       "auto, bar, plain or none; auto is a bar on a terminal and plain lines elsewhere") \
@@ -70,9 +70,9 @@
     X(DELIVERY, "delivery", DELIVERY, "at-least-once", 0, 0, ATTEMPTS, S, "HOW", \
       "at-least-once, or at-most-once: any answer is final, and tried again is only what was " \
       "surely not sent") \
-    X(TIMEOUT, "timeout", DURATION, "90s", OPTION_MS, 24 * OPTION_H, ATTEMPTS, S, "TIME", \
+    X(TIMEOUT, "timeout", DURATION, "90s", OPTION_MS, 24 * OPTION_H, ATTEMPTS, ST, "TIME", \
       "Longest time for one whole attempt") \
-    X(CONNECT_TIMEOUT, "connect-timeout", DURATION, "10s", OPTION_MS, OPTION_H, ATTEMPTS, S, \
+    X(CONNECT_TIMEOUT, "connect-timeout", DURATION, "10s", OPTION_MS, OPTION_H, ATTEMPTS, ST, \
       "TIME", "Longest time to connect") \
     X(RETRIES, "retries", COUNT, "5", 0, 100, ATTEMPTS, S, "N", \
       "Most attempts after the first; 0: every failure is final") \
@@ -103,27 +103,27 @@
       "Attempts that must succeed after a cooldown before all may follow") \
     X(UNHEALTHY_FAILURES, "unhealthy-failures", COUNT_OFF, "off", 1, 1000000, HEALTH, S, "N", \
       "Put a host on hold also when this many failed within the window, whatever their share") \
-    X(ALLOW_NET, "allow-net", NETS, NULL, 1, 64, NETWORK, SC, "CIDR", \
+    X(ALLOW_NET, "allow-net", NETS, NULL, 1, 64, NETWORK, SCT, "CIDR", \
       "Permit addresses that are refused unless named, such as 127.0.0.0/8 for tests on this " \
       "machine (repeatable)") \
-    X(DENY_NET, "deny-net", NETS, NULL, 1, 64, NETWORK, SC, "CIDR", \
+    X(DENY_NET, "deny-net", NETS, NULL, 1, 64, NETWORK, SCT, "CIDR", \
       "Refuse these addresses, whatever --allow-net says (repeatable)") \
-    X(PORTS, "ports", PORTS, NULL, 0, 0, NETWORK, SC, "LIST", \
+    X(PORTS, "ports", PORTS, NULL, 0, 0, NETWORK, SCT, "LIST", \
       "Reject URLs with other ports than these, such as 80,443,8000-8999") \
-    X(SOURCE_IP, "source-ip", ADDRS, NULL, 1, 32, NETWORK, S, "ADDR", \
+    X(SOURCE_IP, "source-ip", ADDRS, NULL, 1, 32, NETWORK, ST, "ADDR", \
       "Connect from this address of this machine; several are taken in turn (repeatable)") \
-    X(RESOLVE, "resolve", RESOLVE, NULL, 1, 64, NETWORK, SC, "HOST:PORT:ADDR", \
+    X(RESOLVE, "resolve", RESOLVE, NULL, 1, 64, NETWORK, SCT, "HOST:PORT:ADDR", \
       "Connect to ADDR when a URL names HOST and PORT (repeatable)") \
-    X(USER_AGENT, "user-agent", HEADER, "hookline/" HOOKLINE_VERSION, 0, 0, NETWORK, S, "TEXT", \
+    X(USER_AGENT, "user-agent", HEADER, "hookline/" HOOKLINE_VERSION, 0, 0, NETWORK, ST, "TEXT", \
       "User-Agent of records that have none of their own") \
-    X(IDEMPOTENCY_KEY, "idempotency-key", FLAG, "no", 0, 0, SIGNING, S, NULL, \
+    X(IDEMPOTENCY_KEY, "idempotency-key", FLAG, "no", 0, 0, SIGNING, ST, NULL, \
       "Send each record's id as Idempotency-Key, the same on every attempt") \
-    X(SIGN_SECRET_FILE, "sign-secret-file", FILE, NULL, 0, 0, SIGNING, S, "FILE", \
+    X(SIGN_SECRET_FILE, "sign-secret-file", FILE, NULL, 0, 0, SIGNING, ST, "FILE", \
       "Sign every request by Standard Webhooks with the secrets of FILE, one on a line: " \
       "whsec_... (HMAC) or whsk_... (ed25519); HOOKLINE_SIGN_SECRET can hold secrets as well") \
-    X(CONFIG, "config", FILE, NULL, 0, 0, GENERAL, SC, "FILE", \
+    X(CONFIG, "config", FILE, NULL, 0, 0, GENERAL, SCT, "FILE", \
       "Read options from lines of the form: name = value") \
-    X(PRINT_CONFIG, "print-config", FLAG, "no", 0, 0, GENERAL, SC, NULL, \
+    X(PRINT_CONFIG, "print-config", FLAG, "no", 0, 0, GENERAL, SCT, NULL, \
       "Print every effective value and where it came from, and end")
 
 #endif
