@@ -3,8 +3,9 @@
  * Until its first failure a host has coarse slices in its own entry: thirds of the window, the
  * oldest counted in part. Most hosts never have more. At the first failure it takes one-second
  * slices (60ths of the window) from the pool: the slice of now and the 59 before it are the window.
- * From then on all is counted there; what the coarse slices hold leaves the window by itself, and
- * meanwhile both are added up. When the pool is empty the coarse slices go on doing it all.
+ * What the coarse slices hold is moved there, spread evenly over their time, and all that follows
+ * is counted there; who came too late to see that counts in the coarse ones, so both are added up.
+ * When the pool is empty the coarse slices go on doing it all.
  *
  * The pool: one mapping, touched where used; slices given back are on a stack, whose head is an
  * index and a tag that changes with every step (a head that was taken off and put back meanwhile is
@@ -92,19 +93,6 @@ static void pool_give(struct host_windows *w, uint32_t id)
     } while (!cas_acq_rel(&w->free, &head, stack_head(head, id)));
 }
 
-/* The host's one-second slices, which it gets if `wanted`; NULL: it has none. */
-static uint64_t *slices_of(struct host *h, struct host_windows *w, bool wanted)
-{
-    uint32_t id = load_acq(&h->window);
-    if (id == 0 && wanted) {
-        uint32_t mine = pool_take(w);
-        if (mine == 0) return NULL;
-        if (cas_acq_rel(&h->window, &id, mine)) id = mine;
-        else pool_give(w, mine);
-    }
-    return id == 0 ? NULL : words_of(w, id);
-}
-
 static uint64_t fine_ns(const struct host_rules *r)
 {
     return r->window_ns < WINDOW_SLICES ? 1 : r->window_ns / WINDOW_SLICES;
@@ -115,10 +103,62 @@ static uint64_t coarse_ns(const struct host_rules *r)
     return r->window_ns < COARSE_WHOLE ? 1 : r->window_ns / COARSE_WHOLE;
 }
 
+/* Counts as if they had come evenly in the fine slices from `first` to `last`; only those within
+ * the window that ends with `now` are kept. */
+static void spread(uint64_t *fine, uint64_t first, uint64_t last, uint64_t now, struct slices n)
+{
+    uint64_t parts = last - first + 1;
+    for (uint64_t i = 0; i < parts; i++) {
+        if (first + i + WINDOW_SLICES <= now) continue;
+        uint64_t attempts = n.attempts * (i + 1) / parts - n.attempts * i / parts;
+        uint64_t failures = n.failures * (i + 1) / parts - n.failures * i / parts;
+        if (failures > attempts) failures = attempts;
+        if (attempts > 0)
+            slices_add(fine, HOST_SLICES, first + i, (uint32_t)attempts, (uint32_t)failures);
+    }
+}
+
+/* From the coarse slices to fine ones that are just linked. For a moment both hold the counts,
+ * never neither: attempts that are counted twice put no host on hold too soon. */
+static void coarse_move(struct host *h, const struct host_rules *r, uint64_t *fine, uint64_t now_ns)
+{
+    uint64_t each_ns = coarse_ns(r), slice = now_ns / each_ns, now = now_ns / fine_ns(r);
+    for (uint32_t back = 0; back < HOST_COARSE && back <= slice; back++) {
+        struct slices n = slices_sum(h->coarse, HOST_COARSE, slice - back, 1);
+        if (n.attempts == 0) continue;
+        uint64_t first = (slice - back) * each_ns / fine_ns(r);
+        uint64_t last = back == 0 ? now : ((slice - back + 1) * each_ns - 1) / fine_ns(r);
+        spread(fine, first, last, now, n);
+        slices_take(h->coarse, HOST_COARSE, slice - back, n);
+    }
+}
+
+/* The host's one-second slices; NULL: it has none. */
+static uint64_t *slices_of(struct host *h, struct host_windows *w)
+{
+    uint32_t id = load_acq(&h->window);
+    return id == 0 ? NULL : words_of(w, id);
+}
+
+/* The same; it gets some. NULL: there are none left. */
+static uint64_t *slices_make(struct host *h, struct host_windows *w, const struct host_rules *r,
+                             uint64_t now_ns)
+{
+    uint32_t id = 0, mine = pool_take(w);
+    if (mine == 0) return NULL;
+    if (!cas_acq_rel(&h->window, &id, mine)) { /* another was quicker */
+        pool_give(w, mine);
+        return words_of(w, id);
+    }
+    coarse_move(h, r, words_of(w, mine), now_ns);
+    return words_of(w, mine);
+}
+
 void host_window_add(struct host *h, struct host_windows *w, const struct host_rules *r,
                      uint64_t now_ns, uint32_t attempts, uint32_t failures)
 {
-    uint64_t *fine = slices_of(h, w, failures > 0);
+    uint64_t *fine = slices_of(h, w);
+    if (fine == NULL && failures > 0) fine = slices_make(h, w, r, now_ns);
     if (fine != NULL) slices_add(fine, HOST_SLICES, now_ns / fine_ns(r), attempts, failures);
     else slices_add(h->coarse, HOST_COARSE, now_ns / coarse_ns(r), attempts, failures);
 }
@@ -139,7 +179,7 @@ struct slices host_window_sum(const struct host *h, const struct host_windows *w
 void host_window_clear(struct host *h, struct host_windows *w)
 {
     for (uint32_t i = 0; i < HOST_COARSE; i++) store_rlx(&h->coarse[i], 0);
-    uint64_t *fine = slices_of(h, w, false);
+    uint64_t *fine = slices_of(h, w);
     for (uint32_t i = 0; fine != NULL && i < HOST_SLICES; i++) store_rlx(&fine[i], 0);
 }
 

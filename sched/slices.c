@@ -36,6 +36,20 @@ void slices_add(uint64_t *words, uint32_t n, uint64_t slice, uint32_t attempts, 
     } while (!cas_rlx(word, &old, new));
 }
 
+void slices_take(uint64_t *words, uint32_t n, uint64_t slice, struct slices counts)
+{
+    uint64_t *word = &words[slice % n];
+    uint64_t tag = tag_of(slice, n), old = load_rlx(word), new;
+    do {
+        if (old >> TAG_SHIFT != tag >> TAG_SHIFT) return; /* a newer one is there */
+        struct slices left = counts_of(old);
+        left.attempts -= left.attempts < counts.attempts ? left.attempts : counts.attempts;
+        left.failures -= left.failures < counts.failures ? left.failures : counts.failures;
+        if (left.failures > left.attempts) left.failures = left.attempts; /* they were halved */
+        new = tag | left.attempts << FAILURES_BITS | left.failures;
+    } while (!cas_rlx(word, &old, new));
+}
+
 static struct slices slice_read(const uint64_t *words, uint32_t n, uint64_t slice)
 {
     uint64_t word = load_rlx(&words[slice % n]);

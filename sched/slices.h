@@ -28,6 +28,9 @@ struct slices {
 /* failures are among the attempts. */
 void slices_add(uint64_t *words, uint32_t n, uint64_t slice, uint32_t attempts, uint32_t failures);
 
+/* Takes away counts that were read from that slice; those that came meanwhile stay. */
+void slices_take(uint64_t *words, uint32_t n, uint64_t slice, struct slices counts);
+
 /* What was counted in `slice` and in the whole - 1 slices before it. */
 struct slices slices_sum(const uint64_t *words, uint32_t n, uint64_t slice, uint32_t whole);
 

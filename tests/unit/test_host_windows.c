@@ -46,8 +46,31 @@ Test(host_windows, successes_alone_take_no_slices)
     cr_assert_eq(h.window, 1);
     host_window_add(&h, w, &r, 5 * S, 10, 0);
     sum_is(host_window_sum(&h, w, &r, 5 * S), 1011, 1);
-    sum_is(slices_sum(h.coarse, HOST_COARSE, 0, 1), 1000,
-           0); /* what is new is counted there only */
+    sum_is(slices_sum(h.coarse, HOST_COARSE, 0, 1), 0, 0); /* moved */
+    host_windows_free(w);
+}
+
+/* What came evenly before the first failure leaves the window as evenly. */
+Test(host_windows, what_was_coarse_leaves_in_time)
+{
+    struct host_rules r = rules();
+    struct host_windows *w = host_windows_new(1, &r);
+    EACH_START(start)
+    {
+        uint64_t t = start + 13 * S; /* anywhere in a third */
+        struct host h = {0};
+        for (uint64_t i = 0; i < 90; i++) host_window_add(&h, w, &r, t + i * S, 10, 0);
+        host_window_add(&h, w, &r, t + 90 * S, 1, 1);
+        for (uint64_t after = 0; after < 59; after++) {
+            struct slices sum = host_window_sum(&h, w, &r, t + (90 + after) * S);
+            uint64_t right = (59 - after) * 10 + 1;
+            cr_assert(sum.attempts + 12 >= right, "%lu after %lu s", sum.attempts, after);
+            cr_assert(sum.attempts <= right + 12, "%lu after %lu s", sum.attempts, after);
+            cr_assert_eq(sum.failures, 1);
+        }
+        sum_is(host_window_sum(&h, w, &r, t + 150 * S), 0, 0);
+        host_window_detach(&h, w);
+    }
     host_windows_free(w);
 }
 
