@@ -9,6 +9,7 @@
 enum {
     EVICT_LOOKS = 64, /* connections looked at, in one go, for an idle one to close */
     QUANTUM_BYTES = 8192,
+    TURN_EXCHANGES = 32, /* that a lane may have on a connection before another lane may close it */
 };
 #define CONN_POLL_NS UINT64_C(5000000) /* other shards have all the connections of a host */
 
@@ -22,13 +23,21 @@ static const struct addr *source_ip(struct shard *s)
     return &c->source_ips[turn % c->source_ips_count];
 }
 
-/* Every slot is taken: closes one that idles, for some other host's sake. */
-static void evict_one(struct shard *s)
+/* The lane that it belongs to does not need it now, or has had its turn. */
+static bool can_spare(const struct lane *l, const struct conn *c)
+{
+    return l->queued == 0 || l->blocked || c->served >= TURN_EXCHANGES;
+}
+
+/* Closes a connection that idles, for some other host's sake: of a lane with more than its share,
+ * or, for a lane that has none (any), one that its lane can spare. */
+static void evict_one(struct shard *s, uint32_t share, bool any)
 {
     for (int i = 0; i < EVICT_LOOKS; i++) {
         struct conn *c = &s->conns.conns[s->evict_hand];
         s->evict_hand = (s->evict_hand + 1) % s->conns.touched;
-        if (c->state != CONN_IDLE) continue;
+        const struct lane *l = c->lane;
+        if (c->state != CONN_IDLE || (l->conns <= share && !(any && can_spare(l, c)))) continue;
         conn_close(c, ERR_OK);
         return;
     }
@@ -63,6 +72,16 @@ static uint32_t conns_share(const struct lane *l)
     return shards <= 1 ? l->conns_max : l->conns_max < shards ? 1 : l->conns_max / shards;
 }
 
+/* Of the shard's connections, the part of one lane while they are scarce. What one lane opens
+ * beyond it another one must close, and open again when its next record comes: that costs each of
+ * them several times what a delivery does. */
+static uint32_t scarce_share(const struct shard *s)
+{
+    if (s->conns.open < s->conns.count / 2) return UINT32_MAX;
+    uint32_t lanes = s->lanes.count - s->lanes.unused_count;
+    return s->conns.count > lanes && lanes > 0 ? s->conns.count / lanes : 1;
+}
+
 /* A connection for the delivery: idle or new. NULL: it must wait; the lane may be blocked now. */
 static struct conn *conn_for(struct shard *s, struct lane *l, const struct delivery *d)
 {
@@ -72,7 +91,9 @@ static struct conn *conn_for(struct shard *s, struct lane *l, const struct deliv
         return c;
     }
     if (io_now_ns(s->io) < s->no_room_until_ns) return NULL;
-    if (l->conns >= conns_share(l) || !host_conn_take(l->host, l->conns_max)) {
+    uint32_t scarce = scarce_share(s);
+    if (l->conns >= scarce || l->conns >= conns_share(l) ||
+        !host_conn_take(l->host, l->conns_max)) {
         if (l->idle != NULL) conn_close(l->idle, ERR_OK); /* a new one is needed */
         if (l->conns == 0) (void)add_rlx(&s->run->conns_wanted, 1);
         gate_lane_block(s, l, l->conns > 0 ? UINT64_MAX : io_now_ns(s->io) + CONN_POLL_NS);
@@ -81,7 +102,7 @@ static struct conn *conn_for(struct shard *s, struct lane *l, const struct deliv
     struct conn *c = conn_take(&s->conns);
     if (c != NULL) return c;
     host_conn_give(l->host);
-    evict_one(s);
+    evict_one(s, scarce, l->conns == 0);
     return NULL;
 }
 
