@@ -349,6 +349,13 @@ class Listening(Base):
         for last in range(1, 121):
             self.check(f"127.0.1.{last}:{found.group(1)}")
 
+    def test_whole_loopback_network(self):
+        sinker = self.start("--shards", "2", listen=("127.0.0.0/8:0",))
+        found = re.fullmatch(r"127\.0\.0\.0/8:(\d+)", sinker.address)
+        self.assertTrue(found, sinker.address)
+        for host in ("127.0.0.1", "127.1.2.3", "127.255.255.254"):
+            self.check(f"{host}:{found.group(1)}")
+
     def test_range_of_ports(self):
         for _ in range(20):  # until nobody else has one of them
             first = random.randint(20000, 30000)

@@ -87,13 +87,16 @@ const char *listen_parse(const char *text, struct listen_spec *out)
     CHECK(text != NULL);
     *out = (struct listen_spec){.text = text, .ips_count = 1};
     if (*text == '[') return parse_v6(text, out);
+    static const char network[] = "127.0.0.0/8";
     const char *colon = strchr(text, ':');
     if (!colon) return "there is no port";
     uint32_t port;
     const char *why = parse_ports(colon + 1, out, &port);
     if (why) return why;
     out->first.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    return parse_v4_range(text, (size_t)(colon - text), out);
+    size_t len = (size_t)(colon - text);
+    out->is_network = len == sizeof network - 1 && memcmp(text, network, len) == 0;
+    return parse_v4_range(text, out->is_network ? len - 2 : len, out);
 }
 
 static uint16_t port_of(const struct addr *a)
@@ -139,23 +142,32 @@ void listen_text(const struct listen_spec *spec, char *out)
         inet_ntop(AF_INET, &spec->first.v4.sin_addr, ip, sizeof ip);
         inet_ntop(AF_INET, &last.v4.sin_addr, ip_last, sizeof ip_last);
         n = snprintf(out, LISTEN_TEXT_BYTES, spec->ips_count > 1 ? "%s-%s" : "%s", ip, ip_last);
+        if (spec->is_network) n = snprintf(out, LISTEN_TEXT_BYTES, "%s/8", ip);
     }
     uint32_t port = port_of(&spec->first);
     snprintf(out + n, (size_t)(LISTEN_TEXT_BYTES - n), spec->ports_count > 1 ? ":%u-%u" : ":%u",
              port, port + spec->ports_count - 1);
 }
 
-/* Returns the descriptor, or -errno. */
-static int bound_socket(const struct addr *a, bool is_shared)
+enum { BOUND_SHARED = 1, BOUND_NETWORK = 2 };
+
+/* Returns the descriptor, or -errno. BOUND_NETWORK: to all that comes over the loopback device,
+ * whatever the address, and to nothing else. */
+static int bound_socket(const struct addr *a, unsigned how)
 {
+    struct addr any = *a;
     int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
     const int on = 1;
+    if (how & BOUND_NETWORK) any.v4.sin_addr.s_addr = htonl(INADDR_ANY);
     /* Accepted sockets inherit TCP_NODELAY, which saves a system call for each. */
-    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-              setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
-              (!is_shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
-              bind(fd, &a->sa, addr_len(a)) == 0;
+    bool ok =
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+        (!(how & BOUND_SHARED) || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+        (!(how & BOUND_NETWORK) ||
+         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof "lo") == 0) &&
+        bind(fd, &any.sa, addr_len(a)) == 0;
     if (ok) return fd;
     int error = errno;
     close(fd);
@@ -164,20 +176,22 @@ static int bound_socket(const struct addr *a, bool is_shared)
 
 /* SO_REUSEPORT would let two receivers of one user share a port without a word. A socket without
  * it finds out first whether somebody listens there. With port 0 it also chooses the port. */
-static int probe(struct addr *a)
+static int probe(struct addr *a, unsigned how)
 {
-    int fd = bound_socket(a, false);
+    int fd = bound_socket(a, how);
     if (fd < 0) return fd;
     int res = listen(fd, 1) == 0 ? 0 : -errno;
-    socklen_t len = addr_len(a);
-    if (res == 0 && getsockname(fd, &a->sa, &len) != 0) res = -errno;
+    struct addr bound;
+    socklen_t len = sizeof bound;
+    if (res == 0 && getsockname(fd, &bound.sa, &len) != 0) res = -errno;
+    if (res == 0) set_port(a, port_of(&bound));
     close(fd);
     return res;
 }
 
-static int open_one(const struct addr *a)
+static int open_one(const struct addr *a, unsigned how)
 {
-    int fd = bound_socket(a, true);
+    int fd = bound_socket(a, how | BOUND_SHARED);
     if (fd < 0) return fd;
     if (listen(fd, BACKLOG) == 0) return fd;
     int error = errno;
@@ -190,12 +204,13 @@ static int open_one(const struct addr *a)
 static int open_spec(struct listeners *l, const struct listen_spec *spec, uint32_t at,
                      struct addr *failed)
 {
+    unsigned how = spec->is_network ? BOUND_NETWORK : 0;
     for (uint32_t i = 0; i < spec->ips_count * spec->ports_count; i++) {
         struct addr a = nth(spec, i / spec->ports_count, i % spec->ports_count);
         *failed = a;
-        int res = probe(&a);
+        int res = probe(&a, how);
         for (uint32_t shard = 0; res >= 0 && shard < l->shards_count; shard++) {
-            res = open_one(&a);
+            res = open_one(&a, how);
             if (res >= 0) l->fds[shard * l->count + at + i] = res;
         }
         if (res < 0) return res;
@@ -223,7 +238,7 @@ static int open_spec_any_port(struct listeners *l, struct listen_spec *spec, uin
     for (unsigned i = 0; i < PORT_TRIES; i++) {
         set_port(&spec->first, 0);
         *failed = spec->first;
-        if ((res = probe(&spec->first)) < 0) return res;
+        if ((res = probe(&spec->first, spec->is_network ? BOUND_NETWORK : 0)) < 0) return res;
         res = open_spec(l, spec, at, failed);
         if (res != -EADDRINUSE) return res;
         close_columns(l, at, spec->ips_count * spec->ports_count);

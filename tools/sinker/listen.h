@@ -1,5 +1,6 @@
 /* tools/sinker/listen.h - where the receiver listens: texts like 127.0.0.1:8080, [::1]:0,
- * 127.0.1.1-127.0.1.120:8080 or 127.0.0.1:9000-9099, and the sockets they stand for.
+ * 127.0.1.1-127.0.1.120:8080, 127.0.0.1:9000-9099 or 127.0.0.0/8:8080 (one socket for every
+ * loopback address), and the sockets they stand for.
  */
 #ifndef TOOLS_SINKER_LISTEN_H
 #define TOOLS_SINKER_LISTEN_H
@@ -18,6 +19,7 @@ struct listen_spec {
     struct addr first;  /* with the first port; 0: the kernel chooses */
     uint32_t ips_count; /* more than 1: IPv4 only */
     uint32_t ports_count;
+    bool is_network; /* 127.0.0.0/8: first is 127.0.0.0 */
 };
 
 /* Returns NULL, or a clause that says what is wrong with the text. */
