@@ -194,6 +194,12 @@ static bool is_weak_pss(struct span oid, struct span parameters)
     return hash.body.len < sizeof sha2 || memcmp(hash.body.ptr, sha2, sizeof sha2) != 0;
 }
 
+bool tls_cert_is_self_issued(struct span der)
+{
+    struct parts c;
+    return parts_of(der, &c) && span_eq(c.issuer, c.subject);
+}
+
 enum tls_fault tls_cert_signature(struct span der)
 {
     struct parts c;

@@ -33,11 +33,9 @@ enum {
     ECC_BITS_MIN = 256,
     PEM_CERTS_MAX = 10000,       /* of one bundle */
     CONTEXT_BYTES = 1536 * 1024, /* with the usual bundle of authorities */
-#ifdef OPENSSL_ALL
-    SESSION_BYTES = 512 * 1024, /* with its handshake; an idle one has 90 KB: whole chains */
-#else
-    SESSION_BYTES = 192 * 1024,
-#endif
+    /* With its handshake. An idle one has 90 KB with OPENSSL_ALL, 5 KB else; but each size of block
+     * that a handshake asks for may need a page of the slab of its own. */
+    SESSION_BYTES = 512 * 1024,
 #ifdef FP_ECC
     TABLES_BYTES = 4 * 1024 * 1024, /* 1 MB for each key used again, those of a handshake */
 #else

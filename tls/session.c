@@ -194,6 +194,15 @@ static enum tls_fault issuer_fault(int error)
     }
 }
 
+/* Why the peer's own certificate was refused, where the library's word is too general: only a build
+ * with OPENSSL_ALL tells a self-signed one from one whose authority is unknown. */
+static enum tls_fault leaf_fault(const WOLFSSL_X509_STORE_CTX *store)
+{
+    if (store->error != ASN_NO_SIGNER_E || store->totalCerts != 1) return TLS_FAULT_NONE;
+    struct span leaf = span_of(store->certs[0].buffer, store->certs[0].length);
+    return tls_cert_is_self_issued(leaf) ? TLS_FAULT_SELF_SIGNED : TLS_FAULT_NONE;
+}
+
 /* Our part of the verification: called for the peer's certificate when the library has said its
  * word, and for others. It may turn a yes into a no, never the other way. */
 int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
@@ -202,6 +211,8 @@ int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
     store->discardSessionCerts = 1; /* a ticket is kept without the chain */
     if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth > 0)
         s->cert_fault = issuer_fault(store->error);
+    if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth == 0)
+        s->cert_fault = leaf_fault(store);
     if (preverify != 1) return 0;
     if (store->error_depth != 0) return 1;
     if (s == NULL || s->cert_fault != TLS_FAULT_NONE || store->totalCerts < 1 ||

@@ -118,8 +118,12 @@ Test(tls_negative, what_is_trusted_is_what_was_named)
 
 Test(tls_negative, insecure_takes_them_all)
 {
-    static const char *const certs[] = {"unrelated",  "self-signed", "expired", "wrong-name",
-                                        "eku-client", "rsa-1024",    "sha1"};
+    static const char *const certs[] = {
+        "unrelated", "self-signed", "expired", "wrong-name", "rsa-1024", "sha1",
+#ifdef OPENSSL_EXTRA /* otherwise the library refuses this one all the same, which is no harm */
+        "eku-client",
+#endif
+    };
     for (int version = 12; version <= 13; version++)
         for (size_t i = 0; i < sizeof certs / sizeof certs[0]; i++)
             expect_accepted((struct pair_setup){.cert = certs[i], .insecure = true}, version);
@@ -127,13 +131,15 @@ Test(tls_negative, insecure_takes_them_all)
 
 /* ---- versions, suites, protocols ---------------------------------------------------------- */
 
-static void expect_no_agreement(struct pair_setup how, const char *detail)
+/* The fault's detail names one of the two: who notices first depends on the library's options. */
+static void expect_no_agreement(struct pair_setup how, const char *detail, const char *or)
 {
     struct pair *p = pair_new(&how);
     cr_assert_eq(pair_shake(p), TLS_ERROR);
     cr_assert_not(tls_open(p->client));
     cr_assert_eq(tls_fault_err(tls_fault_of(p->client)), ERR_TLS_HANDSHAKE);
-    cr_assert(strstr(tls_detail(p->client), detail) != NULL, "\"%s\"", tls_detail(p->client));
+    const char *said = tls_detail(p->client);
+    cr_assert(strstr(said, detail) != NULL || strstr(said, or) != NULL, "\"%s\"", said);
     cr_assert_eq(p->got_len, 0);
     pair_free(p);
 }
@@ -141,11 +147,11 @@ static void expect_no_agreement(struct pair_setup how, const char *detail)
 Test(tls_negative, the_oldest_version_is_kept)
 {
     struct pair_setup how = {.oldest = TLS_1_3, .server_method = wolfTLSv1_2_server_method};
-    expect_no_agreement(how, "");
+    expect_no_agreement(how, "", "");
     expect_accepted((struct pair_setup){.oldest = TLS_1_3}, 13);
 #ifndef NO_OLD_TLS
     how = (struct pair_setup){.server_method = wolfTLSv1_1_server_method};
-    expect_no_agreement(how, "alert");
+    expect_no_agreement(how, "alert", "version is too old");
 #endif
 }
 
@@ -155,18 +161,19 @@ Test(tls_negative, suites_that_were_not_offered)
     expect_no_agreement((struct pair_setup){.cert = "good-rsa",
                                             .server_method = wolfTLSv1_2_server_method,
                                             .server_suites = "NULL-SHA256:ECDHE-ECDSA-NULL-SHA"},
-                        "handshake_failure");
+                        "handshake_failure", "not offered");
 #endif
     expect_no_agreement((struct pair_setup){.cert = "good-rsa",
                                             .server_method = wolfTLSv1_2_server_method,
                                             .server_suites = "AES128-SHA:AES128-GCM-SHA256:"
                                                              "DHE-RSA-AES128-GCM-SHA256"},
-                        "handshake_failure");
+                        "handshake_failure", "not offered");
 }
 
 Test(tls_negative, a_server_that_speaks_something_else)
 {
-    expect_no_agreement((struct pair_setup){.server_alpn = "h2"}, "no_application_protocol");
+    expect_no_agreement((struct pair_setup){.server_alpn = "h2"}, "no_application_protocol",
+                        "no_application_protocol");
     struct pair *p = pair_new(&(struct pair_setup){.server_alpn = "http/1.1"});
     cr_assert_eq(pair_shake(p), TLS_DONE);
     pair_free(p);
