@@ -1,6 +1,8 @@
 #include "tests/sim/scene.h"
 
 #include "tests/sim/server_sim.h"
+#include "tests/sim/sign_sim.h"
+#include "tls/sign.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -131,6 +133,16 @@ static uint32_t hosts_draw(struct scene *s, struct scene_host *names)
 
 /* ---- configuration ------------------------------------------------------------------------- */
 
+static void sign(struct scene *s)
+{
+    s->signer = signer_new();
+    CHECK(s->signer != NULL);
+    const char *wrong = signer_add(s->signer, SPAN_LIT(SIGN_SIM_SECRET));
+    CHECK(wrong == NULL);
+    s->config.signer = s->signer;
+    s->truth.signs = true;
+}
+
 static void config_draw(struct scene *s)
 {
     struct world *w = s->world;
@@ -158,6 +170,8 @@ static void config_draw(struct scene *s)
     c->idempotency_key = s->truth.idempotency_key = world_draw(w, 20);
     if (world_draw(w, 20)) c->redact[c->redact_count++] = "no_such_name";
     c->run_id = prng_u64(&w->dice);
+    /* Not drawn, so that the seeds that once failed still draw what they drew. */
+    if (c->run_id % 8 == 0) sign(s);
     if (world_draw(w, 15)) {
         CHECK(inet_pton(AF_INET, "10.200.0.1", &c->source_ips[0].v4.sin_addr) == 1);
         c->source_ips[0].v4.sin_family = AF_INET;
@@ -274,6 +288,7 @@ void scene_free(struct scene *s)
     s->world->truth = NULL;
     resolver_free(s->resolver);
     if (s->limits != NULL) limits_free(s->limits);
+    signer_free(s->signer);
     truth_logs_free(&s->truth);
     free(s->truth.line);
     free(s);

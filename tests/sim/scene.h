@@ -19,6 +19,7 @@ struct scene {
     struct config config;
     struct policy policy;
     struct resolver *resolver;                                      /* owned */
+    struct signer *signer;                                          /* owned; NULL: none */
     struct file *input, *results, *dead_letters, *events, *rejects; /* NULL: not asked for */
     uint32_t valid, rejected, blank;                                /* lines of each kind */
     bool disk_fails;  /* an output file has a fault that the engine may meet */

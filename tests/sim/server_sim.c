@@ -1,6 +1,9 @@
 #include "tests/sim/server_sim.h"
 
+#include "tests/sim/sign_sim.h"
+
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +329,7 @@ void server_bytes(struct world *w, struct wire *c, const void *bytes, size_t n)
     if (whole > 0) {
         RULE(c->in_len == whole, "connection %u: bytes after the request", c->number);
         request_check(w->truth, e->line, c->in, head_len, body_len);
+        if (w->truth->signs) signature_check(w, e, c->in, head_len, body_len);
         e->request_whole = true;
         c->requests++;
         c->in_len = 0;
@@ -445,6 +449,7 @@ void request_check(const struct truth *t, const struct truth_line *line, const c
             own++;
             continue;
         }
+        if (t->signs && len > 8 && memcmp(text, "webhook-", 8) == 0) continue;
         uint32_t k = 0;
         while (k < DUES && !(due[k].value[0] && is_header(text, len, due[k].name, due[k].value)))
             k++;
@@ -462,4 +467,35 @@ void request_check(const struct truth *t, const struct truth_line *line, const c
     bool same = body_len == line->body_len &&
                 (body_len == 0 || memcmp(bytes + head_len, line->body, body_len) == 0);
     RULE(same, "line %u: another body", line->number);
+}
+
+void signature_check(const struct world *w, const struct truth_send *e, const char *bytes,
+                     size_t head_len, size_t body_len)
+{
+    struct lines l = {bytes, bytes + head_len};
+    struct sign_sim s = {.id = ""};
+    const char *text;
+    size_t len;
+    uint32_t number = e->line->number, fields = 0;
+    while (line_next(&l, &text, &len)) {
+        if (len <= 8 || memcmp(text, "webhook-", 8) != 0) continue;
+        RULE(sign_sim_take(&s, text, len), "line %u: a header too many: %.*s", number, (int)len,
+             text);
+        fields++;
+    }
+    RULE(fields == 3, "line %u: %u fields of a signature", number, fields);
+    RULE(e->line->id[0] == 0 || strcmp(s.id, e->line->id) == 0, "line %u: webhook-id is %s", number,
+         s.id);
+    RULE(sign_sim_true(&s, bytes + head_len, body_len), "line %u: %s signs something else", number,
+         s.value);
+    const uint64_t second = UINT64_C(1000000000), wall_ns = w->wall_ns + e->begun_ns;
+    uint64_t now_s = wall_ns / second;
+    uint64_t oldest_s = (wall_ns - w->truth->timeout_ns) / second - 3; /* for knob stall */
+    uint64_t stamp_s = strtoull(s.stamp, NULL, 10);
+    PROBE("a signature was verified");
+    RULE(strlen(s.stamp) == 10, "line %u: signed at %s", number, s.stamp);
+    if (w->wall_jumped) return;
+    RULE(stamp_s <= now_s, "line %u: signed at %s", number, s.stamp);
+    RULE(w->truth->timeout_ns == 0 || stamp_s >= oldest_s, "line %u: signed %" PRIu64 " s ago",
+         number, now_s - stamp_s);
 }

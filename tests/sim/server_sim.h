@@ -24,6 +24,9 @@ void server_lost(struct world *w, struct wire *c);
 /* RULE: the request (head and body, framed) is what the record asks for. */
 void request_check(const struct truth *t, const struct truth_line *line, const char *bytes,
                    size_t head_len, size_t body_len);
+/* RULE: it is signed, over these bytes, at the time of an attempt that was under way. */
+void signature_check(const struct world *w, const struct truth_send *e, const char *bytes,
+                     size_t head_len, size_t body_len);
 
 /* Writes an answer of e->kind to conn.out and fills e's status, from, enough, end, needs_fin and
  * keeps. */

@@ -144,6 +144,7 @@ struct truth {
     uint32_t lines_count;
     const char *user_agent;
     bool idempotency_key;
+    bool signs; /* requests are signed with SIGN_SIM_SECRET */
     /* Bounds on how long the engine may leave things be; 0: none. */
     uint64_t connect_within_ns; /* a connect in flight */
     uint64_t close_within_ns;   /* from the begin of a connection's last request to its close */
