@@ -40,6 +40,7 @@ static void raw_put(struct outbuf *b, const struct delivery *d)
 static bool keep_raw(const struct shard *s, const struct delivery *d)
 {
     if (!wanted(&s->dead_letters)) return false;
+    if (s->log.journal != NULL && d->fate >= OUTCOME_COUNT) return false; /* the state has it */
     return d->fate == FATE_RETRY ? s->drained : d->fate != OUTCOME_DELIVERED;
 }
 
@@ -83,12 +84,14 @@ static bool tell(struct shard *s, struct delivery *d, const struct exchange *ex)
     bool event = d->fate != FATE_PENDING && wanted(&s->events);
     bool keep = keep_raw(s, d);
     size_t bytes = tell_size_max(&t);
+    if (!note_fits(s)) return false;
     if (!outbuf_fits(&s->results, bytes) || !outbuf_fits(&s->events, bytes)) return false;
     if (keep && !outbuf_fits(&s->dead_letters, d->raw_len + 1)) return false;
     if (result) outbuf_add(&s->results, (uint32_t)tell_result(&t, outbuf_at(&s->results)));
     if (event) outbuf_add(&s->events, (uint32_t)tell_event(&t, outbuf_at(&s->events)));
     if (keep) raw_put(&s->dead_letters, d);
     trace_end(s->run->config->trace, &t);
+    note_fate(s, d, d->fate == FATE_PENDING && ex->sent != SENT_NO);
     return true;
 }
 
@@ -206,6 +209,10 @@ bool account_unsent(struct shard *s, struct delivery *d, enum err why, uint8_t f
 
 void account_pending(struct shard *s, struct delivery *d)
 {
-    if (wanted(&s->dead_letters)) raw_put(&s->dead_letters, d);
+    if (s->log.journal == NULL && wanted(&s->dead_letters)) raw_put(&s->dead_letters, d);
+    if (d->attempt_ns != 0) { /* it had begun, and waited for a connection */
+        d->fate = FATE_PENDING;
+        note_fate(s, d, d->sent_now != SENT_NO);
+    }
     release(s, d);
 }

@@ -1,6 +1,7 @@
 #include "core/engine/config.h"
 
 #include "core/base/check.h"
+#include "core/journal/writer.h"
 
 #include <string.h>
 
@@ -11,6 +12,8 @@ void config_defaults(struct config *c)
     c->input_path = "-";
     c->record_bytes_max = 1024 * 1024;
     c->spool_folder = "/var/tmp";
+    c->inflight_slots = 65536;
+    c->compact_bytes = JOURNAL_COMPACT_BYTES;
     c->block_bytes = 256 * 1024;
     c->shards = 1;
     c->pin = true;

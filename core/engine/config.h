@@ -7,6 +7,7 @@
 #define CORE_ENGINE_CONFIG_H
 
 #include "core/base/addr.h"
+#include "core/journal/journal.h"
 #include "core/net/policy.h"
 #include "core/net/resolver.h"
 #include "sched/backoff.h"
@@ -33,6 +34,12 @@ struct config {
     uint32_t block_bytes;       /* input is read in blocks of this; 256 KiB, less in tests */
     const char *key_field;      /* NULL: "key" */
     const char *spool_folder;   /* for what waits of a pipe; "/var/tmp" */
+    /* durable runs */
+    const char *state_path;  /* --state: a folder; NULL: none is kept */
+    enum journal_sync sync;  /* --sync */
+    uint32_t inflight_slots; /* of each shard: attempts whose end is not on disk; less in tests */
+    uint64_t compact_bytes;  /* what a journal grows by before it is compacted */
+    uint64_t max_wait_ns;    /* --max-wait: stop when all that is left waits longer; 0: off */
     /* output; NULL: none; "-": standard output */
     const char *results_path, *dead_letters_path, *events_path, *rejects_path;
     const char *redact[CONFIG_REDACT_MAX]; /* header and JSON field names whose values are secret */

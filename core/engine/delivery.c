@@ -7,11 +7,10 @@
 
 #include <string.h>
 
-enum { DERIVED_ID_BYTES = 16 + 1 + STAMP_U64_BYTES_MAX };
+_Static_assert(DELIVERY_ID_BYTES >= 17 + STAMP_U64_BYTES_MAX, "a derived id fits");
 
-/* The same on every attempt: the run and the line. */
-static struct span id_of(const struct record *r, uint64_t run_id, uint64_t line,
-                         char derived[DERIVED_ID_BYTES])
+struct span delivery_id(const struct record *r, uint64_t run_id, uint64_t line,
+                        char derived[DELIVERY_ID_BYTES])
 {
     if (r->id.len > 0) return r->id;
     for (int i = 0; i < 16; i++) derived[i] = "0123456789abcdef"[(run_id >> (60 - 4 * i)) & 15];
@@ -78,8 +77,8 @@ struct delivery *delivery_make(struct slab *slab, const struct delivery_rules *r
                                const struct record *record, struct span raw, uint64_t line,
                                struct span host, bool *never)
 {
-    char derived[DERIVED_ID_BYTES];
-    struct span id = id_of(record, rules->run_id, line, derived);
+    char derived[DELIVERY_ID_BYTES];
+    struct span id = delivery_id(record, rules->run_id, line, derived);
     struct request q = {
         .method = record->method,
         .url = &record->url,

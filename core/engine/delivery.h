@@ -45,11 +45,13 @@ struct delivery {
     uint64_t due_ns;      /* of its retry, while that is being told */
     uint64_t line;        /* its number in the input */
     uint64_t offset;      /* of its line in the input, or in the spool */
+    uint64_t mark;        /* --sync always: it may begin when this batch is durable; 0: none yet */
     uint32_t block_bytes; /* as taken from the slab */
     uint32_t log_len, request_len, raw_len;
     uint32_t path_at, path_len; /* the URL's path inside the log text */
     uint32_t body_len;          /* of the request */
     uint16_t id_len;            /* of webhook-id; 0: it is not signed */
+    uint32_t slot;              /* of its attempt under way, in the state's list; 0: none */
     uint16_t attempts;
     uint16_t check;          /* parked_check() of its line */
     struct wheel_node timer; /* see wait */
@@ -88,6 +90,11 @@ struct delivery_rules {
     bool idempotency_key;
     bool keep_raw; /* dead letters are wanted, or it may have to be spooled */
 };
+
+enum { DELIVERY_ID_BYTES = 16 + 1 + 20 };
+/* The record's id, or one made of run and line: the same on every attempt and in every life. */
+struct span delivery_id(const struct record *r, uint64_t run_id, uint64_t line,
+                        char derived[DELIVERY_ID_BYTES]);
 
 /* Makes a delivery of a record whose line is raw, in line number `line` of the input, for the
  * lane that is called host ("name:port"). NULL: no memory now, try again when some is given back;

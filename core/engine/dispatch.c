@@ -53,6 +53,7 @@ static void attempt_begin(struct shard *s, struct delivery *d, struct exchange *
         d->attempts++;
         if (s->rules.signer != NULL)
             delivery_sign(d, s->rules.signer, io_wall_ns(s->io) / UINT64_C(1000000000));
+        note_begun(s, d);
         d->flow->in_flight++;
         TALLY_ADD(s->tally.attempts, 1);
     }
@@ -186,9 +187,9 @@ static enum visit begin_one(struct shard *s, struct flow *f, struct delivery *d,
 }
 
 /* After a stop only what has begun goes on; the rest waits for room to be given up. */
-static bool may_begin(const struct shard *s, const struct delivery *d)
+static bool may_begin(struct shard *s, struct delivery *d)
 {
-    return !s->drained || d->attempt_ns != 0;
+    return (!s->drained || d->attempt_ns != 0) && note_may_begin(s, d);
 }
 
 static enum visit visit(struct shard *s, struct lane *l)
@@ -337,7 +338,7 @@ void dispatch_close_idle(struct shard *s)
 static bool give_up(struct shard *s, struct delivery *d)
 {
     if (d->attempt_ns != 0 && !s->cut) return true;
-    if (!outbuf_fits(&s->dead_letters, d->raw_len + 1)) return false;
+    if (!outbuf_fits(&s->dead_letters, d->raw_len + 1) || !note_fits(s)) return false;
     struct flow *f = d->flow;
     if (d->attempt_ns != 0) f->in_flight--;
     if (d->attempt_ns != 0 && d->sent_now != SENT_NO) TALLY_ADD(s->tally.maybe_delivered, 1);

@@ -94,10 +94,12 @@ static void event_take(struct shard *s, struct lane *l, const struct host_event 
     if (e->change == HOST_SAME) return;
     event_show(s, l, e);
     if (e->change == HOST_NOW_OPEN) {
+        note_hold(s, l, JOURNAL_HOLD_HEALTH, 0, 0);
         TALLY_ADD(s->tally.opens, 1);
         if (l->held) gate_lane_timer(s, l);
         return;
     }
+    note_hold(s, l, JOURNAL_HOLD_HEALTH, 0, e->until_ns);
     TALLY_ADD(s->tally.holds, 1);
     if (e->attempts > 0) TALLY_ADD(s->tally.closes, 1); /* it was open */
     struct held_host *h = held_find(s, l);

@@ -18,21 +18,15 @@ enum { LIVE_FIRST = 256, LIVE_PER_CONNECTION = 8, PARKED_PER_TURN = 512 };
 #define STALLED_AFTER_NS UINT64_C(100000000)
 #define READ_AHEAD_NS    UINT64_C(2000) /* what it costs to park a line and to read it again */
 
-static bool window_open(const struct shard *s)
+bool intake_window_open(const struct shard *s)
 {
-    if (s->untold_head != NULL) return false;
+    if (s->untold_head != NULL || !note_fits(s)) return false;
     /* What is parked must leave room for what goes on. */
     if (s->parked > 0 && slab_used_bytes(s->slab) > slab_limit_bytes(s->slab) / 4 * 3) return false;
     return s->live < LIVE_FIRST + LIVE_PER_CONNECTION * s->conns.open;
 }
 
 /* ---- rejects ------------------------------------------------------------------------------ */
-
-const char *input_name(const struct config *c)
-{
-    if (c->input_name != NULL) return c->input_name;
-    return strcmp(c->input_path, "-") == 0 ? "standard input" : c->input_path;
-}
 
 static void reject_count(struct shard *s, const struct reject *why)
 {
@@ -88,6 +82,7 @@ static bool reject_take(struct shard *s, const struct reject *why, bool last)
         s->reject_done = 0;
     }
     if (!reject_copy(s, last)) return false;
+    if (last) note_line(s, s->reader.line_number, true);
     s->reject_open = !last;
     s->reject_done = 0;
     return true;
@@ -199,7 +194,7 @@ static void accepted(struct shard *s)
 }
 
 /* Its fate is decided before it is sent: now, or as soon as that can be told. */
-static void end_untried(struct shard *s, struct delivery *d, enum err why, enum outcome outcome)
+void intake_end(struct shard *s, struct delivery *d, enum err why, enum outcome outcome)
 {
     s->untaken_why = why;
     s->untaken_outcome = outcome;
@@ -278,9 +273,12 @@ static void record_accept(struct shard *s, struct delivery *d, bool late, uint64
     accepted(s);
     if (l->refused != NULL) {
         refusal_show(s, l);
-        end_untried(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
+        intake_end(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
     } else if (late) {
-        end_untried(s, d, ERR_EXPIRED, OUTCOME_EXPIRED);
+        intake_end(s, d, ERR_EXPIRED, OUTCOME_EXPIRED);
+    } else if (d->offset < s->run->durable.maybe_below && s->run->config->retry.at_most_once) {
+        d->sent_now = SENT_MAYBE; /* nobody knows, and it may be sent once only */
+        intake_end(s, d, ERR_STOPPED, OUTCOME_FAILED);
     } else if (due_ns > 0) {
         wait_until(s, d, due_ns);
     } else {
@@ -288,6 +286,17 @@ static void record_accept(struct shard *s, struct delivery *d, bool late, uint64
         if (place == PLACE_BACKLOG) (void)park_flow(s, d->flow);
     }
     lane_update(&s->lanes, l);
+}
+
+struct flow *intake_flow(struct shard *s)
+{
+    const struct config *c = s->run->config;
+    const struct record *r = s->record;
+    struct lane *l;
+    uint64_t now_ns = io_now_ns(s->io);
+    if (lanes_find(&s->lanes, &r->url, c->resolver, c->policy, now_ns, &l) != LANE_FOUND)
+        return NULL;
+    return lanes_flow(&s->lanes, l, key_of(r), now_ns);
 }
 
 /* True: done with the line. False: it waits for memory, room or time. */
@@ -313,7 +322,8 @@ static bool record_take(struct shard *s)
     uint64_t due_ns = early ? monotonic(s, r->not_before_ns) : 0;
     bool late = r->deadline_ns != 0 && (monotonic(s, r->deadline_ns) <= now_ns ||
                                         (due_ns > 0 && r->deadline_ns <= r->not_before_ns));
-    bool over = l->refused != NULL || late;
+    bool once = c->retry.at_most_once && in->line_offset < s->run->durable.maybe_below;
+    bool over = l->refused != NULL || late || once;
     enum place place = over || due_ns > 0 ? PLACE_QUEUE : place_of(s, f);
     if (place == PLACE_NONE) {
         flow_settle(&s->lanes, f, now_ns);
@@ -334,12 +344,20 @@ static bool record_take(struct shard *s)
     return reject_because(s, "the record needs more memory than --memory leaves for one");
 }
 
+static bool reject_rest(struct shard *s)
+{
+    if (!reject_copy(s, true)) return false;
+    note_line(s, s->reader.line_number, true);
+    s->reject_open = false;
+    return true;
+}
+
 static bool line_take(struct shard *s)
 {
-    if (s->reject_open) return reject_copy(s, true) && (s->reject_open = false, true);
+    if (s->reject_open) return reject_rest(s);
     struct reject why;
     switch (record_parse(s->parser, s->reader.line, s->record, &why)) {
-    case RECORD_BLANK: return true;
+    case RECORD_BLANK: note_line(s, s->reader.line_number, false); return true;
     case RECORD_REJECT: return reject_take(s, &why, true);
     case RECORD_OK: return record_take(s);
     }
@@ -358,9 +376,12 @@ static void input_failed(struct shard *s)
                  r->error_offset, strerrordesc_np(r->error));
 }
 
+bool intake_inside(const struct shard *s) { return s->log.journal != NULL && s->reject_open; }
+
 void intake(struct shard *s)
 {
     reader_tend(&s->reader);
+    note_blocks(s);
     if (s->untaken != NULL) {
         struct flow *f = s->untaken->flow;
         struct lane *l = f->lane;
@@ -373,14 +394,20 @@ void intake(struct shard *s)
     if (s->drained) return;
     s->parked_now = 0;
     s->read_ahead = false;
-    while (window_open(s) && s->untaken == NULL) {
+    while (intake_window_open(s) && s->untaken == NULL) {
         if (!s->line_waits) {
             s->input = reader_next(&s->reader);
             if (s->input == READER_ERROR) input_failed(s);
             if (s->input != READER_LINE && s->input != READER_PIECE) return;
         }
+        if (source_line_known(&s->run->source, s->reader.line_number)) continue;
+        if (!note_leased(s, s->reader.line_offset)) {
+            s->line_waits = true;
+            return;
+        }
         s->line_waits = s->input == READER_LINE ? !line_take(s) : !piece_take(s);
-        if (s->line_waits || load_rlx(&s->run->stop) != RUN_GO) return;
+        bool stop = load_rlx(&s->run->stop) != RUN_GO && !intake_inside(s);
+        if (s->line_waits || stop) return;
     }
 }
 

@@ -262,8 +262,9 @@ static uint64_t commit_tend(struct logbook *b, bool all)
     uint64_t now_ns = io_now_ns(b->io), since_ns = oldest(b);
     bool wish = load_rlx(&j->lease_wish) > load_acq(&j->lease_written);
     if (since_ns == UINT64_MAX && !wish) return UINT64_MAX;
-    if (!all && !enough(b) && now_ns < since_ns + LOGBOOK_GROUP_NS)
-        return since_ns + LOGBOOK_GROUP_NS;
+    bool few = b->records[b->filling] < LOGBOOK_FEW;
+    uint64_t due_ns = since_ns + (few ? LOGBOOK_GROUP_NS : LOGBOOK_SOON_NS);
+    if (!all && !enough(b) && now_ns < due_ns) return due_ns;
     if (b->under_way_count == LOGBOOK_UNDER_WAY) return UINT64_MAX; /* a sync comes first */
     if (!b->token && !journal_token_take(j)) return now_ns + TOKEN_POLL_NS;
     b->token = true;
@@ -373,7 +374,11 @@ uint64_t logbook_tend(struct logbook *b, bool all)
     if (j == NULL) return UINT64_MAX;
     if (b->step == LOGBOOK_LINES) lines_done(b);
     durable_tend(b);
-    if (b->step == LOGBOOK_BROKEN) return UINT64_MAX;
+    if (b->step == LOGBOOK_BROKEN) {
+        for (int i = 0; i < JOURNAL_FILES; i++)
+            if (b->outputs[i]->file->path != NULL) (void)outbuf_tend(b->outputs[i], true);
+        return UINT64_MAX;
+    }
     if (journal_failed(j) != 0) {
         if (b->step == LOGBOOK_IDLE) broken(b, journal_failed(j), -1);
         return UINT64_MAX;

@@ -6,8 +6,10 @@
  * and the journal never disagree by more than a tail that recovery cuts off. Commits of all shards
  * are in one order, by the journal's write token; syncs are made for all shards together.
  *
- * A commit is made when there is enough for one, 50 ms after its first entry, or at once with
- * --sync always. Without a journal (journal NULL) nothing here does anything.
+ * A commit is written when there is enough for one: 5 ms after its first entry, or 50 ms if there
+ * are but a few, or at once with --sync always. Written, it outlives the process; once synced,
+ * every 50 ms or 4,096 records, the machine. Without a journal (journal NULL) nothing here does
+ * anything.
  *
  * Thread: its shard's.
  */
@@ -21,9 +23,11 @@
 enum {
     LOGBOOK_BYTES = 128 * 1024, /* of entries in one frame, at most */
     LOGBOOK_RECORDS = 4096,     /* worth a sync */
+    LOGBOOK_FEW = 8,            /* worth a commit 5 ms after the first */
     LOGBOOK_UNDER_WAY = 256,    /* commits that are written and not durable */
 };
 #define LOGBOOK_GROUP_NS UINT64_C(50000000)
+#define LOGBOOK_SOON_NS  UINT64_C(5000000)
 
 enum logbook_step {
     LOGBOOK_IDLE,

@@ -361,7 +361,8 @@ static bool over_keep(struct shard *s, struct parked *k, struct span line)
 /* False: it waits. */
 static bool over_one(struct shard *s, struct parked *k)
 {
-    bool made = s->recall.over_made != NULL, kept = s->dead_letters.file->path != NULL;
+    bool made = s->recall.over_made != NULL,
+         kept = s->dead_letters.file->path != NULL && s->log.journal == NULL;
     struct span line = {"", 0};
     enum look found = LOOK_FOUND;
     if (!made && (!s->drained || kept)) found = look_for(s, k->offset, NULL, &line);

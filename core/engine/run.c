@@ -30,9 +30,7 @@ enum {
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-static int refuse(struct run_error *why, enum exit_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int refuse(struct run_error *why, enum exit_status status, const char *format, ...)
+int run_refuse(struct run_error *why, enum exit_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -69,9 +67,10 @@ static int plan_memory(struct run *r, struct run_error *why)
     struct memory_plan *p = &r->plan;
     uint32_t limit = io_descriptor_limit();
     if (limit < DESCRIPTORS_MIN)
-        return refuse(why, EXIT_RESOURCES,
-                      "the limit of %u open files is too low: raise it with ulimit -n", limit);
-    uint64_t share = c->memory_bytes / r->shards_count;
+        return run_refuse(why, EXIT_RESOURCES,
+                          "the limit of %u open files is too low: raise it with ulimit -n", limit);
+    uint64_t state = durable_memory_bytes(&r->durable, &r->source);
+    uint64_t share = (state < c->memory_bytes ? c->memory_bytes - state : 0) / r->shards_count;
     p->connections = c->connections < limit ? c->connections : limit;
     p->recv_bytes = RECV_BYTES;
     p->recv_buffers = power_of_two_from(clamp(p->connections, RECV_BUFFERS_MIN, RECV_BUFFERS_MAX));
@@ -86,20 +85,49 @@ static int plan_memory(struct run *r, struct run_error *why)
                      (c->results_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +
                      (c->events_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +
                      (c->dead_letters_path ? 2 * (uint64_t)p->rawbuf_bytes : 0) +
-                     (c->rejects_path ? 2 * (uint64_t)p->rawbuf_bytes : 0);
+                     (c->rejects_path ? 2 * (uint64_t)p->rawbuf_bytes : 0) +
+                     (r->durable.on ? logbook_memory_bytes(r->durable.slots) : 0);
     if (p->fixed_bytes + SLAB_MIN > share)
-        return refuse(why, EXIT_RESOURCES,
-                      "--memory %lluM is too small: %u shards with %u connections each need %lluM; "
-                      "raise it, or lower --connections, --shards or --max-record",
-                      mib_of(c->memory_bytes), r->shards_count, p->connections,
-                      mib_of((p->fixed_bytes + SLAB_MIN) * r->shards_count) + 1);
+        return run_refuse(
+            why, EXIT_RESOURCES,
+            "--memory %lluM is too small: %u shards with %u connections each need %lluM; "
+            "raise it, or lower --connections, --shards or --max-record",
+            mib_of(c->memory_bytes), r->shards_count, p->connections,
+            mib_of((p->fixed_bytes + SLAB_MIN) * r->shards_count) + 1);
     p->slab_bytes = share - p->fixed_bytes;
     if (p->slab_bytes > SLAB_LIMIT_BYTES_MAX) p->slab_bytes = SLAB_LIMIT_BYTES_MAX;
     return 0;
 }
 
+const char *input_name(const struct config *c)
+{
+    if (c->input_name != NULL) return c->input_name;
+    return strcmp(c->input_path, "-") == 0 ? "standard input" : c->input_path;
+}
+
+struct record_rules run_record_rules(const struct config *c)
+{
+    return (struct record_rules){.record_bytes_max = c->record_bytes_max,
+                                 .key_field = c->key_field,
+                                 .https_allowed = false,
+                                 .ports = c->ports};
+}
+
+/* Input and outputs, with or without a state. */
+static int files_open(struct run *r, struct run_error *why)
+{
+    const struct config *c = r->config;
+    struct outfile *const files[JOURNAL_FILES] = {&r->results, &r->events, &r->dead_letters,
+                                                  &r->rejects};
+    if (c->state_path != NULL) return durable_open(&r->durable, c, &r->source, files, why);
+    int rc = source_open(&r->source, c->input_path, c->block_bytes, c->record_bytes_max);
+    if (rc == 0) return 0;
+    return run_refuse(why, EXIT_INPUT, "cannot read %s: %s", c->input_path, strerrordesc_np(-rc));
+}
+
 static int outputs_open(struct run *r, struct run_error *why)
 {
+    if (r->durable.on) return 0; /* they are */
     const struct config *c = r->config;
     struct {
         struct outfile *file;
@@ -112,9 +140,9 @@ static int outputs_open(struct run *r, struct run_error *why)
         int rc = outfile_open(each[i].file, each[i].path);
         if (rc == 0) continue;
         bool standard = strcmp(each[i].path, "-") == 0;
-        return refuse(why, EXIT_OUTPUT, "cannot open %s for the %s: %s",
-                      standard ? "standard output" : each[i].path, each[i].what,
-                      strerrordesc_np(-rc));
+        return run_refuse(why, EXIT_OUTPUT, "cannot open %s for the %s: %s",
+                          standard ? "standard output" : each[i].path, each[i].what,
+                          strerrordesc_np(-rc));
     }
     return 0;
 }
@@ -130,7 +158,7 @@ static int tables_open(struct run *r, struct run_error *why)
     r->hosts = shared_table_new(count, &hosts);
     r->paces = shared_table_new(count, &paces);
     bool ok = r->windows != NULL && r->hosts != NULL && r->paces != NULL;
-    return ok ? 0 : refuse(why, EXIT_RESOURCES, "no memory for the table of hosts");
+    return ok ? 0 : run_refuse(why, EXIT_RESOURCES, "no memory for the table of hosts");
 }
 
 static int shards_open(struct run *r, struct run_error *why)
@@ -142,7 +170,12 @@ static int shards_open(struct run *r, struct run_error *why)
         r->shards[i] = shard_new(r, i);
         short_of_memory = r->shards[i] == NULL;
     }
-    return short_of_memory ? refuse(why, EXIT_RESOURCES, "no memory for the shards") : 0;
+    return short_of_memory ? run_refuse(why, EXIT_RESOURCES, "no memory for the shards") : 0;
+}
+
+int run_prepare(const struct config *config, struct run_error *why)
+{
+    return durable_spool(config, why);
 }
 
 int run_open(const struct config *config, struct run **out, struct run_error *why)
@@ -150,26 +183,18 @@ int run_open(const struct config *config, struct run **out, struct run_error *wh
     CHECK(config->shards > 0 && config->connections > 0 && config->host_connections > 0);
     CHECK(config->resolver != NULL);
     struct run *r = calloc(1, sizeof *r);
-    if (r == NULL) return refuse(why, EXIT_RESOURCES, "no memory for a run");
+    if (r == NULL) return run_refuse(why, EXIT_RESOURCES, "no memory for a run");
     r->config = config;
     r->shards_count = r->readers = config->shards;
-    r->record_rules = (struct record_rules){.record_bytes_max = config->record_bytes_max,
-                                            .key_field = config->key_field,
-                                            .https_allowed = false,
-                                            .ports = config->ports};
-    int rc = plan_memory(r, why);
-    if (rc == 0) {
-        int error = -source_open(&r->source, config->input_path, config->block_bytes,
-                                 config->record_bytes_max);
-        if (error != 0)
-            rc = refuse(why, EXIT_INPUT, "cannot read %s: %s", config->input_path,
-                        strerrordesc_np(error));
-    }
+    r->record_rules = run_record_rules(config);
+    int rc = files_open(r, why);
     if (rc < 0) {
+        durable_close(&r->durable);
         free(r);
         return rc;
     }
-    rc = outputs_open(r, why);
+    rc = plan_memory(r, why);
+    if (rc == 0) rc = outputs_open(r, why);
     if (rc == 0) rc = tables_open(r, why);
     if (rc == 0) rc = shards_open(r, why);
     if (rc < 0) {
@@ -194,6 +219,7 @@ void run_free(struct run *r)
     outfile_close(&r->events);
     outfile_close(&r->dead_letters);
     outfile_close(&r->rejects);
+    durable_close(&r->durable);
     free(r);
 }
 
@@ -233,7 +259,7 @@ int run_start(struct run *r, struct run_error *why)
     for (uint32_t i = 0; i < r->shards_count; i++) {
         int error = pthread_create(&r->threads[i], NULL, thread_main, r->shards[i]);
         if (error == 0) continue;
-        refuse(why, EXIT_RESOURCES, "cannot start a thread: %s", strerrordesc_np(error));
+        run_refuse(why, EXIT_RESOURCES, "cannot start a thread: %s", strerrordesc_np(error));
         run_stop(r, RUN_STOP_NOW);
         for (uint32_t k = 0; k < i; k++) pthread_join(r->threads[k], NULL);
         r->started = false;
@@ -242,10 +268,30 @@ int run_start(struct run *r, struct run_error *why)
     return 0;
 }
 
+/* What is known is on disk now; and whether anything is left to do. */
+static void state_end(struct run *r)
+{
+    struct run_stats n;
+    run_stats(r, &n);
+    bool over = load_rlx(&r->stop) == RUN_GO && n.pending == 0;
+    uint64_t missed = n.accepted - n.outcomes[OUTCOME_DELIVERED];
+    int rc = durable_end(&r->durable, over, missed > 0 ? EXIT_SOME_FAILED : EXIT_ALL_DELIVERED);
+    if (rc < 0)
+        run_fail(r, EXIT_OUTPUT, "cannot write the state in %s: %s; the same command goes on",
+                 r->config->state_path, strerrordesc_np(-rc));
+}
+
 void run_join(struct run *r)
 {
     for (uint32_t i = 0; r->started && i < r->shards_count; i++) pthread_join(r->threads[i], NULL);
     r->started = false;
+    if (r->durable.on && !r->state_ended) state_end(r);
+    r->state_ended = true;
+}
+
+uint64_t run_id(const struct run *r)
+{
+    return r->durable.on ? r->durable.journal.live.run_id : r->config->run_id;
 }
 
 /* ---- stopping ----------------------------------------------------------------------------- */
@@ -304,15 +350,34 @@ static void stats_add(struct run_stats *out, const struct tally *t)
     out->connections_opened += load_rlx(&t->connections_opened);
     out->connections_open += load_rlx(&t->connections_open);
     out->request_bytes += load_rlx(&t->request_bytes);
+    uint64_t quiet_ns = load_rlx(&t->quiet_ns);
+    if (quiet_ns < out->quiet_ns) out->quiet_ns = quiet_ns;
     out->hosts += load_rlx(&t->hosts);
     out->memory_used_bytes += load_rlx(&t->memory_used_bytes);
+}
+
+/* What earlier lives of the run did. */
+static void stats_before(struct run_stats *out, const struct durable *u)
+{
+    out->accepted += u->waiting_count;
+    out->before_waiting = u->waiting_count;
+    out->before_maybe = u->maybe;
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        out->accepted += u->ended[i];
+        out->outcomes[i] += u->ended[i];
+        out->before_ended += u->ended[i];
+    }
+    out->rejected += u->ended[JOURNAL_REJECTED];
+    out->resumed = u->resumed;
 }
 
 void run_stats(const struct run *r, struct run_stats *out)
 {
     memset(out, 0, sizeof *out);
+    out->quiet_ns = UINT64_MAX;
     for (uint32_t i = 0; i < r->shards_count; i++) stats_add(out, shard_tally(r->shards[i]));
     uint64_t ended = 0;
+    if (r->durable.on) stats_before(out, &r->durable);
     for (int i = 0; i < OUTCOME_COUNT; i++) ended += out->outcomes[i];
     /* While it goes on the counters of one delivery are not read at the same instant. */
     out->pending = out->accepted > ended ? out->accepted - ended : 0;
@@ -320,6 +385,7 @@ void run_stats(const struct run *r, struct run_stats *out)
     out->input_bytes = load_rlx(&r->source.read_bytes);
     out->input_bytes_total = r->source.regular ? r->source.size_bytes : 0;
     out->input_done = run_ended(r);
+    out->input_left = load_rlx(&r->input_left) != 0;
 }
 
 void run_latency(const struct run *r, struct hist *into)

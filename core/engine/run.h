@@ -76,10 +76,19 @@ struct run_stats {
     uint64_t hosts;                      /* now: with a lane in some shard */
     uint64_t memory_used_bytes;          /* now: of config.memory_bytes */
     bool input_done;
+    bool input_left;   /* the run was stopped before all of the input was read */
+    uint64_t quiet_ns; /* now: nothing will happen for so long, unless by what is not known yet */
+    /* Of earlier lives of the run, where a state is kept; all but the last are counted above. */
+    bool resumed;
+    uint64_t before_ended, before_waiting;
+    uint64_t before_maybe; /* records that the list of maybe delivered ones was given */
 };
 
 int run_open(const struct config *config, struct run **run, struct run_error *why)
     __attribute__((warn_unused_result)); /* 0, or -1 with *why filled */
+/* Before signals are taken: with a state, all of a pipe's input is written there first. */
+int run_prepare(const struct config *config, struct run_error *why)
+    __attribute__((warn_unused_result));
 int run_start(struct run *run, struct run_error *why) __attribute__((warn_unused_result));
 /* Asks; a stronger wish replaces a weaker one, never the other way round. Async-signal-safe. */
 void run_stop(struct run *run, enum run_stop how);

@@ -3,6 +3,7 @@
 #define CORE_ENGINE_RUN_STATE_H
 
 #include "core/base/atomic.h"
+#include "core/engine/durable.h"
 #include "core/engine/output.h"
 #include "core/engine/run.h"
 #include "core/input/record.h"
@@ -17,8 +18,8 @@
 struct tally {
     uint64_t accepted, rejected, outcomes[OUTCOME_COUNT], in_flight, maybe_delivered, attempts,
         resent, endings[ERR_COUNT], statuses[6], connections_opened, connections_open,
-        request_bytes, hosts, memory_used_bytes, retries, waiting, deferred, holds, closes, opens,
-        hints, hints_ignored;
+        request_bytes, hosts, memory_used_bytes, quiet_ns, retries, waiting, deferred, holds,
+        closes, opens, hints, hints_ignored;
 } __attribute__((aligned(64)));
 
 /* For a counter of the calling thread's own tally. */
@@ -42,14 +43,16 @@ struct run {
     struct host_windows *windows;       /* owns; likewise */
     struct gcra rate;                   /* --rate; shared */
     uint32_t readers;                   /* shards whose input is not over; relaxed */
+    uint32_t input_left;                /* a shard stopped before its input was over; relaxed */
     uint32_t refusals_shown;            /* of refused hosts, likewise */
     uint32_t holds_shown;               /* lines about holds printed so far; relaxed add */
     uint32_t conns_wanted; /* grows when a shard needs a connection that others have; relaxed */
     struct outfile results, events, dead_letters, rejects;
+    struct durable durable; /* its `on`: whether a state is kept */
     struct shard **shards;
     uint32_t shards_count;
     pthread_t *threads;
-    bool started;
+    bool started, state_ended;
 
     uint32_t stop;          /* enum run_stop; only ever raised, by compare-exchange, relaxed */
     uint32_t ended;         /* shards that have left their loop; add by each, release; acquire */
@@ -62,6 +65,16 @@ struct run {
 /* The first reason wins; the run stops taking in records. Any thread. */
 void run_fail(struct run *run, enum exit_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Fills *why and gives -1; before shards run. */
+int run_refuse(struct run_error *why, enum exit_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* How a person knows the input. */
+const char *input_name(const struct config *c);
+struct record_rules run_record_rules(const struct config *c);
+
+/* Part of derived ids: the same in every life of a run. */
+uint64_t run_id(const struct run *run);
 
 /* shard.c, for run.c. */
 struct shard *shard_new(struct run *run, uint32_t index); /* NULL: memory */

@@ -25,9 +25,9 @@ enum {
     BATCH_SHARE = 4,        /* of the exchanges under way: worth waiting for together */
     BATCH_MAX = 64,
 };
-#define CHAIN_POLL_NS    UINT64_C(1000000)  /* another shard is about to pass on a line count */
-#define PIPE_POLL_NS     UINT64_C(5000000)  /* another shard reads the pipe */
-#define RECALL_POLL_NS   UINT64_C(1000000)  /* what is to be read again waits for memory or room */
+#define CHAIN_POLL_NS  UINT64_C(1000000) /* another shard is about to pass on a line count */
+#define PIPE_POLL_NS   UINT64_C(5000000) /* another shard reads the pipe */
+#define RECALL_POLL_NS UINT64_C(1000000) /* what is to be read again waits for memory or room */
 /* Roughly what a completion costs with all that follows: time beyond that was idle. */
 #define COMPLETION_NS UINT64_C(5000)
 #define IDLE_MAX_NS   UINT64_C(10000000)
@@ -61,7 +61,7 @@ struct shard *shard_new(struct run *run, uint32_t index)
     s->rules = (struct delivery_rules){
         .user_agent = span_of(c->user_agent, strlen(c->user_agent)),
         .redact = {.names = c->redact, .count = c->redact_count},
-        .run_id = c->run_id,
+        .run_id = run_id(run),
         .idempotency_key = c->idempotency_key,
         .signer = c->signer,
         .keep_raw = c->dead_letters_path != NULL || !run->source.regular,
@@ -122,6 +122,18 @@ static int outputs_open(struct shard *s)
                : memory_short(s, "the output buffers");
 }
 
+static int state_open(struct shard *s)
+{
+    struct durable *u = &s->run->durable;
+    if (!u->on) return 0;
+    struct outbuf *const outputs[JOURNAL_FILES] = {&s->results, &s->events, &s->dead_letters,
+                                                   &s->rejects};
+    struct inflight_slot *slot = u->inflight.slot + 1 + s->index * u->slots;
+    return logbook_open(&s->log, &u->journal, s->io, outputs, slot, u->slots)
+               ? 0
+               : memory_short(s, "the state's entries");
+}
+
 /* Zeroed memory that is not there before it is used. */
 static void *untouched(size_t bytes)
 {
@@ -159,12 +171,12 @@ int shard_begin(struct shard *s)
 {
     struct run *r = s->run;
     if (ring_open(s) < 0) return -1;
-    s->start_ns = io_now_ns(s->io);
-    wheel_init(&s->wheel, s->start_ns);
-    if (outputs_open(s) < 0 || conns_open(s) < 0) return -1;
+    s->start_ns = durable_since(&r->durable, io_now_ns(s->io), io_wall_ns(s->io));
+    wheel_init(&s->wheel, io_now_ns(s->io));
+    if (outputs_open(s) < 0 || state_open(s) < 0 || conns_open(s) < 0) return -1;
     s->parser = record_parser_new(&r->record_rules);
     if (s->parser == NULL) return memory_short(s, "a record");
-    if (!reader_open(&s->reader, &r->source, s->io) || !recall_open(s))
+    if (!reader_open(&s->reader, &r->source, s->io) || !recall_open(s) || !refeed_open(s))
         return memory_short(s, "the input's blocks");
     if (!r->source.regular) {
         int rc = spool_open(&s->spool, r->config->spool_folder, s->io, r->plan.rawbuf_bytes);
@@ -186,6 +198,8 @@ void shard_end(struct shard *s)
 {
     if (s->begun) reader_close(&s->reader);
     recall_close(s);
+    refeed_close(s);
+    logbook_close(&s->log);
     spool_close(&s->spool);
     if (s->parser != NULL) record_parser_free(s->parser);
     if (s->lanes.slot != NULL) lanes_close(&s->lanes, io_now_ns(s->io));
@@ -253,29 +267,45 @@ static void spool_tend(struct shard *s)
                  s->spool.file.path, strerrordesc_np(error));
 }
 
+static void state_failed(struct shard *s)
+{
+    const struct journal *j = &s->run->durable.journal;
+    int error = journal_failed(j), full = load_rlx(&j->full);
+    if (error == 0 && full == 0) return;
+    run_fail(s->run, EXIT_OUTPUT,
+             "cannot write the state in %s: %s; no more records were taken in, and the same "
+             "command goes on once that is put right",
+             j->folder, strerrordesc_np(error != 0 ? error : full));
+}
+
 static void outputs(struct shard *s, bool all)
 {
     struct outbuf *each[] = {&s->results, &s->events, &s->dead_letters, &s->rejects};
-    s->outputs_due_ns = UINT64_MAX;
+    bool state = s->log.journal != NULL;
+    s->outputs_due_ns = logbook_tend(&s->log, all);
     for (int i = 0; i < 4; i++) {
         if (each[i]->file->path == NULL) continue;
-        s->outputs_due_ns = earlier(s->outputs_due_ns, outbuf_tend(each[i], all));
+        if (!state) s->outputs_due_ns = earlier(s->outputs_due_ns, outbuf_tend(each[i], all));
         outputs_failed(s, each[i]);
     }
+    if (state) state_failed(s);
     spool_tend(s);
 }
 
 static bool outputs_idle(const struct shard *s)
 {
-    return recall_idle(s) && outbuf_idle(&s->results) && outbuf_idle(&s->events) &&
-           outbuf_idle(&s->dead_letters) && outbuf_idle(&s->rejects);
+    return recall_idle(s) && logbook_idle(&s->log) && outbuf_idle(&s->results) &&
+           outbuf_idle(&s->events) && outbuf_idle(&s->dead_letters) && outbuf_idle(&s->rejects);
 }
 
 static void stopping(struct shard *s)
 {
     uint32_t stop = load_rlx(&s->run->stop);
     if (stop == RUN_GO) return;
+    if (!s->drained && intake_inside(s)) return;
     if (!s->drained) {
+        bool left = s->input != READER_END || s->line_waits || !refeed_over(s);
+        if (left) store_rlx(&s->run->input_left, 1);
         intake_stop(s);
         recall_stop(s);
         waiting_drain(s);
@@ -287,8 +317,19 @@ static void stopping(struct shard *s)
     dispatch_drain(s);
 }
 
-static void tally_now(struct shard *s)
+/* Until its next timer, if nothing else can happen before; else 0. */
+static uint64_t quiet_ns(const struct shard *s, bool over)
 {
+    if (over) return UINT64_MAX;
+    bool busy = s->busy > 0 || !intake_over(s) || !refeed_over(s) || s->untold_head != NULL ||
+                s->recall.head != NULL || s->recall.over != 0 || s->lanes.ready_head != NULL;
+    uint64_t now_ns = io_now_ns(s->io), next_ns = wheel_next_ns(&s->wheel);
+    return busy || next_ns <= now_ns ? 0 : next_ns - now_ns;
+}
+
+static void tally_now(struct shard *s, bool over)
+{
+    store_rlx(&s->tally.quiet_ns, quiet_ns(s, over));
     struct tally *t = &s->tally;
     store_rlx(&t->in_flight, s->busy);
     store_rlx(&t->connections_open, s->conns.open);
@@ -317,17 +358,18 @@ bool shard_turn(struct shard *s)
     account_untold(s);
     stopping(s);
     recall_tend(s);
+    refeed(s);
     intake(s);
-    if (intake_over(s) && !s->read_over) {
+    if (intake_over(s) && refeed_over(s) && !s->read_over) {
         s->read_over = true;
         (void)add_rlx(&s->run->readers, UINT32_MAX);
     }
     dispatch(s);
     dispatch_share(s);
-    bool over = intake_over(s) && s->live == 0 && s->parked == 0;
+    bool over = intake_over(s) && refeed_over(s) && s->live == 0 && s->parked == 0;
     if (over && s->conns.open > 0) dispatch_close_idle(s);
     outputs(s, over);
-    tally_now(s);
+    tally_now(s, over);
     return !over || s->conns.open > 0 || !outputs_idle(s) || io_in_flight(s->io) > 0;
 }
 

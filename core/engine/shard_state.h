@@ -9,6 +9,8 @@
  *   follow.c    what the end of an exchange leads to
  *   feedback.c  what it says about its host
  *   account.c   outcomes are told and counted
+ *   note.c      what of it is noted for the state, if one is kept
+ *   refeed.c    records that waited in an earlier life come back
  */
 #ifndef CORE_ENGINE_SHARD_STATE_H
 #define CORE_ENGINE_SHARD_STATE_H
@@ -19,6 +21,7 @@
 #include "core/base/stamp.h"
 #include "core/engine/delivery.h"
 #include "core/engine/lane.h"
+#include "core/engine/logbook.h"
 #include "core/engine/parked.h"
 #include "core/engine/recall.h"
 #include "core/engine/run_state.h"
@@ -26,6 +29,18 @@
 #include "core/engine/spool.h"
 #include "core/engine/tell.h"
 #include "sched/wheel.h"
+
+/* Records that waited when an earlier life ended, on their way into flows: a piece of the run's
+ * list, and a window on the input. */
+struct refeed {
+    struct io_op op;
+    struct shard *shard;
+    char *mem;          /* owns; NULL: there is nothing to feed */
+    uint64_t offset;    /* of mem[0] in the input */
+    uint64_t next, end; /* of run->durable.waiting: ours */
+    uint32_t len, cap;
+    int32_t error; /* errno of a read, -1: the file is shorter than it was; 0: none */
+};
 
 /* Whose a wheel node is: the low three bits of its due_ns, which the wheel does not look at. */
 enum timer_kind { TIMER_CONN, TIMER_DELIVERY, TIMER_PARKED, TIMER_FLOW, TIMER_LANE };
@@ -42,7 +57,7 @@ struct shard {
     struct run *run;
     uint32_t index;
     struct io *io;
-    uint64_t start_ns; /* when it began, on io_now_ns()'s clock */
+    uint64_t start_ns; /* on io_now_ns()'s clock: nothing that waits was first tried before */
     struct prng dice;  /* jitter */
     struct wheel wheel;
     struct slab *slab; /* deliveries and lanes */
@@ -71,6 +86,9 @@ struct shard {
 
     struct recall recall;
     struct spool spool; /* open if the input is a pipe */
+
+    struct logbook log; /* its journal is NULL where no state is kept */
+    struct refeed refeed;
 
     struct outbuf results, events, dead_letters, rejects;
     struct stamp_cache stamps;
@@ -115,7 +133,14 @@ void intake(struct shard *s);
 void intake_stop(struct shard *s);
 /* No line will ever come again, and nothing of the input is under way. */
 bool intake_over(const struct shard *s);
-const char *input_name(const struct config *c);
+/* In the middle of a line that has to be copied to its end before the run can stop. */
+bool intake_inside(const struct shard *s);
+/* There is room and use for more live deliveries. */
+bool intake_window_open(const struct shard *s);
+/* The flow of the record that was parsed last. NULL: no memory now, or no address. */
+struct flow *intake_flow(struct shard *s);
+/* The record's fate is decided without an attempt: told now, or as soon as there is room. */
+void intake_end(struct shard *s, struct delivery *d, enum err why, enum outcome outcome);
 /* Makes a delivery of a parked record's line, which was parsed before; *changed: it is not the line
  * that it was. NULL: no memory now, or *changed. */
 struct delivery *intake_again(struct shard *s, struct flow *f, const struct parking *p,
@@ -148,6 +173,34 @@ void flow_refill(struct shard *s, struct flow *f);
 void waiting_drain(struct shard *s);
 /* The deliveries that a flow may have in its queues. */
 uint32_t flow_room(const struct flow *f);
+
+/* note.c. All entries need room: ask note_fits() before what they tell is told. */
+bool note_fits(const struct shard *s);
+/* The delivery waits in a queue: with --sync always that it may begin is made durable first. */
+void note_queued(struct shard *s, struct delivery *d);
+/* Whether a new attempt of it may begin now, as far as the state goes. */
+bool note_may_begin(struct shard *s, struct delivery *d);
+void note_begun(struct shard *s, struct delivery *d);
+/* Its fate is told: done, another attempt, or pending; maybe: its last attempt may have arrived. */
+void note_fate(struct shard *s, struct delivery *d, bool maybe);
+/* A line that is no record is done with. */
+void note_line(struct shard *s, uint64_t line, bool rejected);
+/* Blocks whose lines were counted. */
+void note_blocks(struct shard *s);
+/* Whether what begins at this offset of the input may be sent; if not, that is asked for. */
+bool note_leased(struct shard *s, uint64_t offset);
+/* until_ns 0: no longer. */
+void note_hold(struct shard *s, const struct lane *l, enum journal_hold what, uint64_t key,
+               uint64_t until_ns);
+
+/* refeed.c */
+bool refeed_open(struct shard *s) MUST_USE; /* memory */
+void refeed_close(struct shard *s);
+uint64_t refeed_memory_bytes(uint32_t record_bytes_max);
+/* Once a turn: takes some of the records that waited, while there is room. */
+void refeed(struct shard *s);
+/* None is left for this shard, and no operation is in flight. */
+bool refeed_over(const struct shard *s);
 
 /* gate.c */
 enum gate {

@@ -137,6 +137,7 @@ void wait_turn(struct shard *s, struct delivery *d)
 {
     flow_push(&s->lanes, d->flow, kind_of(d), d);
     d->wait = DELIVERY_WAITS_TURN;
+    note_queued(s, d);
     struct parking p = parking_of(d);
     timer_arm(s, &d->timer, TIMER_DELIVERY, expiry_of(s, &p));
 }

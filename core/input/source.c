@@ -169,11 +169,46 @@ static void read_done(struct io_op *op, int32_t res)
 
 /* ---- regular files ------------------------------------------------------------------------ */
 
+void source_know(struct source *s, const struct source_known *known)
+{
+    CHECK(s->regular);
+    s->known = *known;
+    uint64_t blocks = known->blocks < s->blocks ? known->blocks : s->blocks;
+    s->known.blocks = blocks;
+    if (blocks == 0) return;
+    s->chain_known = blocks;
+    s->lines_before[(blocks - 1) % SOURCE_CHAIN] = known->before[blocks - 1];
+}
+
+/* Every line that begins in block k is known. */
+static bool block_known(const struct source *s, uint64_t k)
+{
+    const struct source_known *known = &s->known;
+    if (k + 1 >= known->blocks) return false;
+    for (uint64_t line = known->before[k] + 1; line <= known->before[k + 1];) {
+        bool word = line % 64 == 0 && line + 63 <= known->before[k + 1] && line < known->lines;
+        if (word ? known->bits[line / 64] != UINT64_MAX : !source_line_known(s, line)) return false;
+        line += word ? 64 : 1;
+    }
+    return true;
+}
+
+static uint64_t next_block(struct source *s)
+{
+    uint64_t k = s->blocks;
+    while (load_rlx(&s->next_block) < s->blocks) {
+        k = add_rlx(&s->next_block, 1);
+        if (k >= s->blocks || !block_known(s, k)) break;
+        (void)add_rlx(&s->read_bytes, s->block_bytes); /* as far as the progress goes */
+        k = s->blocks;
+    }
+    return k;
+}
+
 static void file_claim(struct reader *r, struct block *b)
 {
     struct source *s = r->source;
-    uint64_t k = s->blocks;
-    if (load_rlx(&s->next_block) < s->blocks) k = add_rlx(&s->next_block, 1);
+    uint64_t k = next_block(s);
     if (k >= s->blocks) {
         r->exhausted = true;
         return;
@@ -228,18 +263,38 @@ static bool file_count(struct source *s, struct block *b)
 {
     uint64_t k = b->number;
     if (load_acq(&s->chain_known) <= k) return false;
-    uint64_t before = s->lines_before[k % SOURCE_CHAIN];
+    uint64_t before = k < s->known.blocks ? s->known.before[k] : s->lines_before[k % SOURCE_CHAIN];
     /* A line begins behind each newline in [k*B - 1, (k+1)*B - 1), and at the very start. */
     uint64_t end = b->owned_end - 1 - b->offset;
     uint64_t own = count_newlines(b->mem, end < b->len ? end : b->len) + (k == 0 ? 1 : 0);
-    s->lines_before[(k + 1) % SOURCE_CHAIN] = before + own;
-    store_rel(&s->chain_known, k + 2);
+    if (k + 1 >= s->known.blocks) {
+        s->lines_before[(k + 1) % SOURCE_CHAIN] = before + own;
+        store_rel(&s->chain_known, k + 2);
+    }
     b->lines_before = before;
     b->counted = true;
     if (k > 0) { /* skip the end of a line that another block owns */
         const char *nl = memchr(b->mem, '\n', b->len);
         b->at = nl != NULL ? (uint32_t)(nl - b->mem) + 1 : b->len;
     }
+    return true;
+}
+
+/* Without room it is forgotten: whoever wants to know counts again. */
+static void counted_note(struct reader *r, uint64_t block, uint64_t before)
+{
+    if (block < r->source->known.blocks || r->counted_count == 4) return;
+    r->counted[r->counted_count].block = block;
+    r->counted[r->counted_count++].before = before;
+}
+
+bool reader_counted(struct reader *r, uint64_t *block, uint64_t *before)
+{
+    if (r->counted_count == 0) return false;
+    *block = r->counted[0].block;
+    *before = r->counted[0].before;
+    r->counted_count--;
+    memmove(r->counted, r->counted + 1, r->counted_count * sizeof r->counted[0]);
     return true;
 }
 
@@ -253,6 +308,7 @@ static void file_ready(struct reader *r, struct block *b)
             return;
         }
         if (!file_count(s, b)) return;
+        counted_note(r, b->number + 1, s->lines_before[(b->number + 1) % SOURCE_CHAIN]);
     }
     b->state = BLOCK_READY;
 }

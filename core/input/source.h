@@ -24,7 +24,17 @@
 
 enum { SOURCE_CHAIN = 1024 }; /* blocks whose line counts may be under way at once */
 
+/* What earlier lives of a run know of a regular file: lines that need not be taken again, and how
+ * many lines begin before each of its first blocks. Lent by the caller. */
+struct source_known {
+    const uint64_t *bits; /* a bit for each line number; NULL: nothing is known */
+    uint64_t lines;       /* numbers below this have one */
+    const uint64_t *before;
+    uint64_t blocks;
+};
+
 struct source {
+    struct source_known known; /* set before any reader is opened */
     /* Immutable after source_open(). */
     const char *path;
     int32_t fd;
@@ -96,6 +106,11 @@ struct reader {
     bool piece_last;      /* READER_PIECE: the line ends here */
     uint64_t line_number; /* from 1 */
     uint64_t line_offset; /* of its first byte in the input; for the first piece likewise */
+    /* Blocks whose lines were counted since reader_counted() was last asked, oldest first. */
+    struct {
+        uint64_t block, before;
+    } counted[4];
+    uint32_t counted_count;
 };
 
 bool reader_open(struct reader *r, struct source *s, struct io *io) MUST_USE; /* memory */
@@ -105,6 +120,15 @@ uint64_t reader_memory_bytes(uint32_t block_bytes, uint32_t record_bytes_max);
  * shards wait for this one's line counts. */
 void reader_tend(struct reader *r);
 enum reader_step reader_next(struct reader *r) MUST_USE;
+/* The next block of a regular file whose number of lines before it is known now; false: none. */
+bool reader_counted(struct reader *r, uint64_t *block, uint64_t *before);
+/* The line needs not be taken again. */
+static inline bool source_line_known(const struct source *s, uint64_t line)
+{
+    return line < s->known.lines && (s->known.bits[line / 64] >> line % 64 & 1) != 0;
+}
+/* To be called between source_open() and the first reader. */
+void source_know(struct source *s, const struct source_known *known);
 /* Gives up what is under way; READER_END follows once reader_idle(). */
 void reader_stop(struct reader *r);
 bool reader_idle(const struct reader *r); /* no operation is in flight */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A file without a name; on file systems that know no such thing, one that loses it at once. */
@@ -105,6 +106,15 @@ int64_t io_file_read(int32_t fd, void *buf, size_t len, uint64_t offset)
     return (int64_t)done;
 }
 
+int64_t io_file_take(int32_t fd, void *buf, size_t len)
+{
+    CHECK(buf != NULL && len > 0);
+    ssize_t n;
+    do n = read(fd, buf, len);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 int io_file_write(int32_t fd, const void *buf, size_t len, uint64_t offset)
 {
     CHECK(buf != NULL || len == 0);
@@ -167,6 +177,13 @@ int io_file_map(int32_t fd, size_t bytes, void **mem)
 }
 
 void io_file_unmap(void *mem, size_t bytes) { munmap(mem, bytes); }
+
+uint64_t io_wall_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+}
 
 void io_boot_id(uint8_t id[IO_BOOT_ID_BYTES])
 {

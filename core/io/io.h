@@ -78,6 +78,9 @@ int io_open(const struct io_config *config, struct io **io, const char **what) M
 /* Nothing may be in flight. */
 void io_close(struct io *io);
 
+/* The monotonic clock begins this far from 0, so that it can name times before the machine started:
+ * a first attempt in an earlier life. */
+#define IO_CLOCK_BASE_NS (UINT64_C(60) * 86400 * 1000000000)
 uint64_t io_now_ns(const struct io *io);  /* monotonic; constant within one io_turn() */
 uint64_t io_wall_ns(const struct io *io); /* since 1970, UTC; for logs and dates only */
 
@@ -123,6 +126,8 @@ void io_file_close(int32_t fd);
  * unless it says otherwise. Reading gives the bytes read, less than len at the file's end only. */
 int64_t io_file_read(int32_t fd, void *buf, size_t len, uint64_t offset) MUST_USE;
 int io_file_write(int32_t fd, const void *buf, size_t len, uint64_t offset) MUST_USE;
+/* From a pipe's present place, or standard input's: some bytes, 0 at its end. */
+int64_t io_file_take(int32_t fd, void *buf, size_t len) MUST_USE;
 int io_file_sync(int32_t fd) MUST_USE;
 /* Takes room on the disk for these bytes, which need not be in the file yet. -EOPNOTSUPP where the
  * file system knows no such thing. */
@@ -142,6 +147,8 @@ int io_file_map(int32_t fd, size_t bytes, void **mem) MUST_USE;
 void io_file_unmap(void *mem, size_t bytes);
 
 enum { IO_BOOT_ID_BYTES = 16 };
+/* Wall time without a ring: since 1970, UTC. */
+uint64_t io_wall_now(void);
 /* Differs after each start of the machine; all zero if it cannot be known. */
 void io_boot_id(uint8_t id[IO_BOOT_ID_BYTES]);
 

@@ -81,7 +81,7 @@ static uint64_t clock_ns(clockid_t clock)
 
 static void clock_read(struct io *io)
 {
-    io->now_ns = clock_ns(CLOCK_MONOTONIC);
+    io->now_ns = IO_CLOCK_BASE_NS + clock_ns(CLOCK_MONOTONIC);
     io->wall_ns = clock_ns(CLOCK_REALTIME);
 }
 

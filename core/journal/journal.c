@@ -9,7 +9,8 @@
  *             24  8  run id
  *             32  8  frames of the snapshot, the first ones in the file
  *             40 16  boot id of the machine
- *             56 24  0
+ *             56  1  enum journal_sync
+ *             57 23  0
  *   frame   = length(4) check(4) entry*          length: bytes of the entries, 1 to 1 MiB
  *             check: CRC-32C of epoch(8) sequence(8) length(4) and the entries. The sequence number
  *             is not written: the first frame of a file is 1, and each one more than that before.
@@ -328,6 +329,7 @@ void journal_head_write(const struct journal_head *h, uint8_t out[JOURNAL_HEAD_B
     put_le(out + 24, h->run_id, 8);
     put_le(out + 32, h->frames, 8);
     memcpy(out + 40, h->boot_id, IO_BOOT_ID_BYTES);
+    out[56] = h->sync;
     put_le(out + HEAD_CRC_AT, head_crc(out), 4);
 }
 
@@ -340,6 +342,7 @@ bool journal_head_read(const uint8_t *bytes, size_t n, struct journal_head *out)
     out->run_id = get_le(bytes + 24, 8);
     out->frames = get_le(bytes + 32, 8);
     memcpy(out->boot_id, bytes + 40, IO_BOOT_ID_BYTES);
+    out->sync = bytes[56];
     return true;
 }
 

@@ -67,6 +67,13 @@ struct journal_entry {
     struct span text; /* lent: by whoever writes; by the frame that is read */
 };
 
+enum journal_sync {
+    JOURNAL_SYNC_GROUP,  /* every 50 ms or 4,096 records */
+    JOURNAL_SYNC_ALWAYS, /* each frame; nothing is sent before it is known that it will be */
+    JOURNAL_SYNC_NONE,   /* left to the operating system: survives the process, not the machine */
+    JOURNAL_SYNC_COUNT
+};
+
 enum journal_hold {
     JOURNAL_HOLD_HEALTH, /* the whole host: its health */
     JOURNAL_HOLD_HOST,   /* the whole host: it asked for it */
@@ -125,6 +132,7 @@ struct journal_head {
     uint64_t epoch;
     uint64_t run_id;
     uint64_t frames; /* of the snapshot that the file begins with */
+    uint8_t sync;    /* enum journal_sync */
     uint8_t boot_id[IO_BOOT_ID_BYTES];
 };
 

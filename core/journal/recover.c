@@ -162,7 +162,6 @@ static int claims_check(const struct claims *c, const struct journal_reading *r,
 
 static void unsure_from(const struct claims *c, struct journal_state *s)
 {
-    for (int i = 0; i < JOURNAL_FILES; i++) s->file[i].unsure = UINT64_MAX;
     for (uint64_t i = c->count; i > 0; i--)
         if (c->at[i - 1].seq > c->durable) s->file[c->at[i - 1].file].unsure = c->at[i - 1].from;
 }
@@ -239,8 +238,13 @@ int journal_recover(const struct journal_reading *r, struct journal_state *s)
     s->epoch = head.epoch;
     s->bytes = JOURNAL_HEAD_BYTES;
     memcpy(s->boot_id, head.boot_id, IO_BOOT_ID_BYTES);
+    s->sync = head.sync;
     uint64_t frames = UINT64_MAX;
-    if (r->check_lines) rc = frames_count(r, &head, s, &frames);
+    /* Then all of the output files would have to be read, and the page cache has all of it. */
+    bool believed =
+        head.sync == JOURNAL_SYNC_NONE && memcmp(head.boot_id, r->boot_id, IO_BOOT_ID_BYTES) == 0;
+    for (int i = 0; i < JOURNAL_FILES; i++) s->file[i].unsure = UINT64_MAX;
+    if (r->check_lines && !believed) rc = frames_count(r, &head, s, &frames);
     if (rc == 0 && frames < head.frames) rc = -EBADMSG;
     if (rc == 0) rc = frames_apply(r, frames, s);
     if (rc == 0 && s->frames < head.frames) rc = -EBADMSG;

@@ -1,7 +1,8 @@
 /* core/journal/recover.h - reads a journal: which of its bytes count, and what they add up to.
  *
  * Twice, where lines are to be checked: once to find where it ends, once to apply it. Time is
- * proportional to the file and to what was not known to be on disk of the output files. Reads only;
+ * proportional to the file and to what was not known to be on disk of the output files; a life with
+ * --sync none that ended with its process is believed. Reads only;
  * any thread; may be used on a journal that another process is writing.
  */
 #ifndef CORE_JOURNAL_RECOVER_H
@@ -10,9 +11,10 @@
 #include "core/journal/state.h"
 
 struct journal_reading {
-    int32_t fd;                       /* of the journal */
-    bool check_lines;                 /* of frames that were not known to be on disk: in these: */
-    int32_t output_fd[JOURNAL_FILES]; /* -1: cannot be read again */
+    int32_t fd;                        /* of the journal */
+    bool check_lines;                  /* of frames that were not known to be on disk: in these: */
+    int32_t output_fd[JOURNAL_FILES];  /* -1: cannot be read again */
+    uint8_t boot_id[IO_BOOT_ID_BYTES]; /* of the machine now */
     /* Called now and then with bytes done and all. May be NULL. */
     void (*progress)(void *ctx, uint64_t done, uint64_t all);
     void *ctx;

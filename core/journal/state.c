@@ -113,6 +113,7 @@ void journal_state_sort(struct journal_state *s)
     for (uint64_t i = 0; i < s->waiting_room; i++)
         if (s->waiting[i].line != 0) s->waiting[n++] = s->waiting[i];
     CHECK(n == s->waiting_count);
+    memset(s->waiting + n, 0, (s->waiting_room - n) * sizeof *s->waiting);
     qsort(s->waiting, n, sizeof *s->waiting, by_line);
 }
 

@@ -35,6 +35,7 @@ struct journal_held {
 struct journal_state {
     uint64_t run_id, epoch;
     uint8_t boot_id[IO_BOOT_ID_BYTES]; /* of the machine that wrote it */
+    uint8_t sync;                      /* enum journal_sync of that life */
     uint64_t frames, bytes;            /* that count */
     struct lineset done;
     uint64_t ended[JOURNAL_ENDING_COUNT];

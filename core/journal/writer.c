@@ -40,6 +40,7 @@ int journal_failed(const struct journal *j) { return load_acq(&j->failed); }
 
 struct snapshot {
     int32_t fd;
+    uint8_t sync;
     uint64_t epoch, seq, length;
     uint8_t *mem; /* owns: a frame's head and entries */
     struct journal_out out;
@@ -157,7 +158,8 @@ static void snapshot_end(struct snapshot *n, const struct journal_state *s,
         n, &(struct journal_entry){.kind = JOURNAL_COMMIT, .number = n->seq, .value = s->wall_us});
     snapshot_flush(n);
     if (n->error != 0) return;
-    struct journal_head head = {.epoch = n->epoch, .run_id = s->run_id, .frames = n->seq - 1};
+    struct journal_head head = {
+        .epoch = n->epoch, .run_id = s->run_id, .frames = n->seq - 1, .sync = n->sync};
     uint8_t bytes[JOURNAL_HEAD_BYTES];
     memcpy(head.boot_id, boot_id, IO_BOOT_ID_BYTES);
     journal_head_write(&head, bytes);
@@ -166,7 +168,8 @@ static void snapshot_end(struct snapshot *n, const struct journal_state *s,
 
 static int snapshot_open(struct snapshot *n, const struct journal *j, uint64_t epoch)
 {
-    *n = (struct snapshot){.fd = -1, .epoch = epoch, .seq = 1, .length = JOURNAL_HEAD_BYTES};
+    *n = (struct snapshot){
+        .fd = -1, .sync = (uint8_t)j->sync, .epoch = epoch, .seq = 1, .length = JOURNAL_HEAD_BYTES};
     n->mem = malloc(JOURNAL_FRAME_HEAD_BYTES + SNAPSHOT_FRAME_BYTES);
     if (n->mem == NULL) return -ENOMEM;
     n->out =

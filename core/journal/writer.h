@@ -17,12 +17,6 @@
 #include "core/base/atomic.h"
 #include "core/journal/state.h"
 
-enum journal_sync {
-    JOURNAL_SYNC_GROUP,  /* every 50 ms or 4,096 records */
-    JOURNAL_SYNC_ALWAYS, /* each frame; nothing is sent before it is known that it will be */
-    JOURNAL_SYNC_NONE,   /* left to the operating system: survives the process, not the machine */
-};
-
 enum { JOURNAL_PATH_BYTES = 4096 };
 #define JOURNAL_COMPACT_BYTES \
     UINT64_C(33554432) /* a journal grows by this, or its snapshot, first */
@@ -57,10 +51,11 @@ struct journal {
     uint64_t lease;                            /* durable: see JOURNAL_LEASE; release, acquire */
     /* In frames up to `written`, stored after it; to be read before it. Release, acquire. */
     uint64_t lease_written;
-    uint64_t lease_wish; /* how far the input would be read; only raised, by all, relaxed */
-    int32_t failed;      /* errno of the first failure, 0: none; release, acquire */
-    int32_t full;        /* errno: there is no more room ahead; what goes on may end. Relaxed */
-    int32_t failed_file; /* index of the output file that failed; -1: the journal */
+    uint64_t lease_wish;   /* how far the input would be read; only raised, by all, relaxed */
+    uint32_t lease_blocks; /* how much more the next wish asks for; relaxed */
+    int32_t failed;        /* errno of the first failure, 0: none; release, acquire */
+    int32_t full;          /* errno: there is no more room ahead; what goes on may end. Relaxed */
+    int32_t failed_file;   /* index of the output file that failed; -1: the journal */
 };
 
 /* Makes the first file of this life in the folder, out of what is known: records that wait from the

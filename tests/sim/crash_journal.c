@@ -444,6 +444,7 @@ static bool recover(void)
         for (int i = 0; i < JOURNAL_FILES && names[i] != NULL; i++)
             (void)!io_file_open(names[i], IO_FILE_READ, &reading.output_fd[i]);
         reading.fd = fd;
+        io_boot_id(reading.boot_id);
         rc = journal_recover(&reading, &s);
         RULE(rc == 0, "the journal cannot be read: %s", strerror(-rc));
         io_boot_id(boot);

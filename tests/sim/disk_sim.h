@@ -29,6 +29,7 @@ struct file {
     bool failed_write; /* the engine was told of ENOSPC or EIO */
     bool failed_read;  /* the engine was told of EIO, or of an end before size_said */
     bool temp;         /* nameless: made by IO_FILE_TEMP */
+    bool rewritten;    /* bytes may be written twice */
     /* A pipe. */
     size_t arrived, taken; /* of data */
     bool closed;           /* the writer's end */

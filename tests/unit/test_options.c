@@ -4,6 +4,7 @@
  * Method: argv, environment and file texts given directly; argp kept silent and told not to exit.
  */
 #include "core/base/check.h"
+#include "core/journal/journal.h"
 #include "tools/hookline/options.h"
 
 #include <argp.h>
@@ -71,6 +72,29 @@ Test(options, defaults_are_valid_and_those_of_the_manual)
     cr_assert_eq(options_number(o, OPT_COOLDOWN), UINT64_C(60000000000));
     cr_assert_eq(options_number(o, OPT_PROBES), 3);
     cr_assert_eq(options_number(o, OPT_UNHEALTHY_FAILURES), 0);
+    cr_assert_null(options_text(o, OPT_STATE));
+    cr_assert_eq(options_number(o, OPT_SYNC), JOURNAL_SYNC_GROUP);
+    cr_assert_eq(options_number(o, OPT_MAX_WAIT), 0);
+    cr_assert_eq(options_number(o, OPT_RUN_TIME), 0);
+    options_free(o);
+}
+
+Test(options, durable_runs_are_read)
+{
+    struct options *o = options_new(COMMAND_SEND);
+    int ok = READ(o, no_environment, "--state=some/folder", "--sync", "always", "--max-wait=10m",
+                  "--run-time=1h30m");
+    cr_assert_eq(ok, 0, "%s", o->error);
+    cr_assert_str_eq(options_text(o, OPT_STATE), "some/folder");
+    cr_assert_eq(options_number(o, OPT_SYNC), JOURNAL_SYNC_ALWAYS);
+    cr_assert_eq(options_number(o, OPT_MAX_WAIT), UINT64_C(600000000000));
+    cr_assert_eq(options_number(o, OPT_RUN_TIME), UINT64_C(5400000000000));
+    cr_assert_eq(options_set(o, OPT_SYNC, "none", OPTION_FROM_COMMAND_LINE, "x"), 0);
+    cr_assert_eq(options_number(o, OPT_SYNC), JOURNAL_SYNC_NONE);
+    cr_assert_neq(options_set(o, OPT_SYNC, "sometimes", OPTION_FROM_COMMAND_LINE, "x"), 0);
+    cr_assert_eq(options_set(o, OPT_RUN_TIME, "off", OPTION_FROM_COMMAND_LINE, "x"), 0);
+    cr_assert_eq(options_number(o, OPT_RUN_TIME), 0);
+    cr_assert_neq(options_set(o, OPT_MAX_WAIT, "0s", OPTION_FROM_COMMAND_LINE, "x"), 0);
     options_free(o);
 }
 
@@ -146,7 +170,7 @@ Test(options, two_inputs_are_refused)
 
 Test(options, what_is_not_offered_is_refused)
 {
-    static char *const names[] = {"--state=d", "--max-wait=5s", "--insecure", "--x"};
+    static char *const names[] = {"--insecure", "--x"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct options *o = options_new(COMMAND_SEND);
         cr_assert_eq(READ(o, no_environment, names[i]), -1, "%s", names[i]);

@@ -34,6 +34,7 @@ static const struct option_row rows[OPT_COUNT] = {OPTIONS_TABLE(OPTION_ROW)};
 static const char *const group_titles[OPTION_GROUP_COUNT] = {OPTION_GROUPS(OPTION_GROUP_TITLE)};
 
 static const char *const progress_names[] = {"auto", "bar", "plain", "none", NULL};
+static const char *const sync_names[] = {"group", "always", "none", NULL}; /* enum journal_sync */
 static const char *const delivery_names[] = {"at-least-once", "at-most-once", NULL};
 
 const struct option_row *option_row(enum option_id id)
@@ -163,6 +164,9 @@ static bool item_ok(const struct option_row *row, const char *text, uint64_t *nu
     case OPTION_BACKOFF:
     case OPTION_BUDGET:
     case OPTION_RESOLVE: return parts_refused(row->kind, text) == NULL;
+    case OPTION_DURATION_OFF:
+        return off_parse(text, number) || (value_duration(text, number) && in_range(row, *number));
+    case OPTION_SYNC: return name_parse(text, sync_names, number);
     case OPTION_DELIVERY: return name_parse(text, delivery_names, number);
     case OPTION_PROGRESS: return name_parse(text, progress_names, number);
     case OPTION_TEXT:
@@ -195,8 +199,10 @@ static void accepted_text(const struct option_row *row, char *out, size_t size)
                  value_size_text(row->min, low), value_size_text(row->max, high));
         return;
     case OPTION_DURATION:
-        snprintf(out, size, "a time from %s to %s, such as 250ms, 90s or 1h30m",
-                 value_duration_text(row->min, low), value_duration_text(row->max, high));
+    case OPTION_DURATION_OFF:
+        snprintf(out, size, "a time from %s to %s, such as 250ms, 90s or 1h30m%s",
+                 value_duration_text(row->min, low), value_duration_text(row->max, high),
+                 row->kind == OPTION_DURATION_OFF ? ", or off" : "");
         return;
     case OPTION_RATE:
         snprintf(out, size,
@@ -205,6 +211,7 @@ static void accepted_text(const struct option_row *row, char *out, size_t size)
         return;
     case OPTION_BACKOFF: snprintf(out, size, "BASE,FACTOR,CAP, such as 10s,1.5,15m"); return;
     case OPTION_BUDGET: snprintf(out, size, "PCT,FLOOR/s, such as 20,10/s"); return;
+    case OPTION_SYNC: snprintf(out, size, "group, always or none"); return;
     case OPTION_DELIVERY: snprintf(out, size, "at-least-once or at-most-once"); return;
     case OPTION_TEXT: snprintf(out, size, "a text of one line"); return;
     case OPTION_HEADER: snprintf(out, size, "a text without control characters"); return;

@@ -37,6 +37,8 @@ enum option_kind {
     OPTION_RATE,      /* 100/s, 5000/m, or "off" */
     OPTION_BACKOFF,   /* BASE,FACTOR,CAP */
     OPTION_BUDGET,    /* PCT,FLOOR/s */
+    OPTION_DURATION_OFF, /* the same, or "off": 0 */
+    OPTION_SYNC,      /* group always none */
     OPTION_DELIVERY,  /* at-least-once at-most-once */
     OPTION_TEXT,      /* anything but the empty text */
     OPTION_HEADER,    /* a header's value */
@@ -82,7 +84,7 @@ struct option_value {
     enum option_source source;
     uint32_t line; /* OPTION_FROM_FILE: in options.file */
     /* FLAG 0 1, COUNT, COUNT_OFF, CORES, SIZE bytes, DURATION ns, RATE ns between two, PROGRESS,
-     * DELIVERY; others 0 */
+     * DELIVERY, SYNC; others 0 */
     uint64_t number;
     char *items[OPTION_ITEMS_MAX]; /* texts, owned; only the first unless repeatable */
     uint32_t items_count;          /* 0: no value */

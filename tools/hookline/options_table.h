@@ -25,6 +25,7 @@
 #define OPTION_GROUPS(X) \
     X(INPUT, "Input:") \
     X(OUTPUT, "Output:") \
+    X(DURABLE, "Durable runs:") \
     X(SPEED, "Speed:") \
     X(ATTEMPTS, "Attempts:") \
     X(HEALTH, "Health of hosts:") \
@@ -51,6 +52,15 @@
       "Header or JSON field whose value appears in no output (repeatable)") \
     X(PROGRESS, "progress", PROGRESS, "auto", 0, 0, OUTPUT, S, "HOW", \
       "auto, bar, plain or none; auto is a bar on a terminal and plain lines elsewhere") \
+    X(STATE, "state", FILE, NULL, 0, 0, DURABLE, S, "DIR", \
+      "Keep in this folder what is done and what waits; the same command resumes, after anything") \
+    X(SYNC, "sync", SYNC, "group", 0, 0, DURABLE, S, "HOW", \
+      "When the state is made safe against power loss: group (every 50 ms or 4,096 records), " \
+      "always (each outcome, and that it is about to be sent), none (left to the system)") \
+    X(MAX_WAIT, "max-wait", DURATION_OFF, "off", OPTION_MS, 168 * OPTION_H, DURABLE, S, "TIME", \
+      "Stop, with exit status 6, when all that is left waits longer than this") \
+    X(RUN_TIME, "run-time", DURATION_OFF, "off", OPTION_MS, 8760 * OPTION_H, DURABLE, S, "TIME", \
+      "Stop, with exit status 6, after this time") \
     X(SHARDS, "shards", CORES, "cores", 1, 256, SPEED, SC, "N", \
       "Threads, each with its own ring and connections; cores: one for each CPU") \
     X(CONNECTIONS, "connections", COUNT, "4096", 1, 32768, SPEED, SC, "N", \

@@ -6,12 +6,12 @@
  */
 #include "core/base/check.h"
 #include "core/engine/run.h"
+#include "tls/build.h"
 #include "tools/hookline/commands.h"
 #include "tools/hookline/progress.h"
 #include "tools/hookline/settings.h"
 #include "tools/hookline/summary.h"
 #include "tools/hookline/values.h"
-#include "tls/build.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -80,8 +80,24 @@ static void on_signal(struct run *run, struct progress *p, int number, int *firs
     }
 }
 
+/* What the user wanted to end the run by itself; NULL: nothing yet. */
+static const char *time_is_up(struct run *run, const struct settings *s, uint64_t running_ns)
+{
+    struct run_stats stats;
+    const char *why = NULL;
+    if (s->run_time_ns > 0 && running_ns >= s->run_time_ns) why = "--run-time";
+    if (why == NULL && s->config.max_wait_ns > 0) {
+        run_stats(run, &stats);
+        bool waits = stats.quiet_ns != UINT64_MAX && stats.quiet_ns > s->config.max_wait_ns;
+        if (waits) why = "--max-wait";
+    }
+    if (why != NULL) run_stop(run, RUN_STOP_DRAIN);
+    return why;
+}
+
 /* Until every shard has left its loop. Returns the first signal, or 0. */
-static int watch(struct run *run, struct progress *p, const sigset_t *taken)
+static int watch(struct run *run, const struct settings *s, struct progress *p,
+                 const sigset_t *taken, const char **stopped_by)
 {
     int first_signal = 0;
     while (!run_ended(run)) {
@@ -94,6 +110,8 @@ static int watch(struct run *run, struct progress *p, const sigset_t *taken)
             continue;
         }
         now_ns = progress_now_ns();
+        if (*stopped_by == NULL && first_signal == 0)
+            *stopped_by = time_is_up(run, s, now_ns - p->start_ns);
         if (p->mode == PROGRESS_NONE || now_ns < p->next_ns) continue;
         struct run_stats stats;
         run_stats(run, &stats);
@@ -126,6 +144,29 @@ static void introduce(void)
     fprintf(stderr, "hookline %s, TLS by %s\n", HOOKLINE_VERSION, tls_build_text(tls));
 }
 
+/* What earlier lives of the run left. */
+static void resumed(const struct run *run, const struct config *c)
+{
+    struct run_stats n;
+    char a[VALUES_TEXT_BYTES], b[VALUES_TEXT_BYTES], d[VALUES_TEXT_BYTES];
+    run_stats(run, &n);
+    if (!n.resumed) return;
+    fprintf(stderr, "hookline: resumed from %s: %s records are done, %s were tried and wait",
+            c->state_path, value_grouped_text(n.before_ended, a),
+            value_grouped_text(n.before_waiting, b));
+    if (n.before_maybe > 0)
+        fprintf(stderr,
+                "; %s may have been delivered without our knowing: %s/maybe-delivered.ndjson",
+                value_grouped_text(n.before_maybe, d), c->state_path);
+    fputc('\n', stderr);
+}
+
+static int refused(const struct run_error *why)
+{
+    fprintf(stderr, "hookline send: %s\n", why->text);
+    return (int)why->status;
+}
+
 int command_send(const struct settings *settings)
 {
     CHECK(settings != NULL);
@@ -139,14 +180,13 @@ int command_send(const struct settings *settings)
         fputs("hookline: reading records from the terminal, one JSON object on each line; "
               "end with Ctrl-D\n",
               stderr);
+    if (run_prepare(c, &why) != 0) return refused(&why);
     take_signals(&taken);
     uint64_t start_ns = progress_now_ns();
-    if (run_open(c, &run, &why) != 0) {
-        fprintf(stderr, "hookline send: %s\n", why.text);
-        return (int)why.status;
-    }
+    if (run_open(c, &run, &why) != 0) return refused(&why);
     progress_init(&progress, settings->progress, start_ns);
     introduce();
+    resumed(run, c);
     if (run_start(run, &why) != 0) {
         fprintf(stderr, "hookline send: %s\n", why.text);
         run_free(run);
@@ -154,7 +194,8 @@ int command_send(const struct settings *settings)
     }
     static struct summary summary; /* its histogram is too large for the stack's taste */
     summary.config = c;
-    summary.signal = watch(run, &progress, &taken);
+    summary.stopped_by = NULL;
+    summary.signal = watch(run, settings, &progress, &taken, &summary.stopped_by);
     summary.elapsed_ns = progress_now_ns() - start_ns;
     int status = report(run, &summary);
     run_free(run);

@@ -88,6 +88,9 @@ static void set_config(const struct options *o, struct config *c)
     CHECK(redact->items_count <= CONFIG_REDACT_MAX);
     for (uint32_t i = 0; i < redact->items_count; i++) c->redact[i] = redact->items[i];
     c->redact_count = redact->items_count;
+    c->state_path = options_text(o, OPT_STATE);
+    c->sync = (enum journal_sync)options_number(o, OPT_SYNC);
+    c->max_wait_ns = options_number(o, OPT_MAX_WAIT);
     c->shards = (uint32_t)options_number(o, OPT_SHARDS);
     c->connections = (uint32_t)options_number(o, OPT_CONNECTIONS);
     c->host_connections = (uint32_t)options_number(o, OPT_HOST_CONNECTIONS);
@@ -243,6 +246,7 @@ int settings_new(const struct options *o, struct settings **out, char error[OPTI
     set_pace(o, &s->config);
     set_health(o, &s->config.health);
     s->config.run_id = prng_u64(&dice);
+    s->run_time_ns = options_number(o, OPT_RUN_TIME);
     s->progress = (enum progress_mode)options_number(o, OPT_PROGRESS);
     if (set_network(o, s, error) != 0 || check_outputs(&s->config, error) != 0 ||
         check_key_field(&s->config, error) != 0 || set_limits(o, s, error) != 0 ||

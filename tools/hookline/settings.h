@@ -18,6 +18,7 @@ struct settings {
     struct signer *signer; /* NULL: nothing is signed */
     uint8_t ports[PORTS_BYTES];
     enum progress_mode progress;
+    uint64_t run_time_ns; /* --run-time; 0: off */
 };
 
 /* 0, or -1 with one line in error. NULL in *out on failure. */

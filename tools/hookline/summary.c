@@ -147,6 +147,18 @@ static void dead_letter_note(const struct config *c, char *out, size_t size)
     else snprintf(out, size, "--dead-letters FILE would keep them");
 }
 
+static const char *input_note(const struct run_stats *n)
+{
+    return n->input_left ? ", and the input was not read to its end" : "";
+}
+
+/* What became of them. */
+static const char *kept_note(const struct config *c)
+{
+    if (c->state_path != NULL) return "; the state keeps them: the same command goes on";
+    return c->dead_letters_path != NULL ? "; those that were read are among the dead letters" : "";
+}
+
 int summary_status(const struct summary *s, char text[640])
 {
     CHECK(s != NULL);
@@ -158,15 +170,17 @@ int summary_status(const struct summary *s, char text[640])
         return (int)s->failure->status;
     }
     if (s->signal != 0) {
-        snprintf(text, 640, "stopped by %s: %s of %s accepted records are without an outcome%s",
+        snprintf(text, 640, "stopped by %s: %s of %s accepted records are without an outcome%s%s",
                  signal_name(s->signal), value_grouped_text(n->pending, a),
-                 value_grouped_text(n->accepted, b),
-                 n->input_done ? "" : ", and the input was not read to its end");
+                 value_grouped_text(n->accepted, b), input_note(n), kept_note(s->config));
         return 128 + s->signal;
     }
-    if (n->pending > 0) {
-        snprintf(text, 640, "%s of %s accepted records are without an outcome",
-                 value_grouped_text(n->pending, a), value_grouped_text(n->accepted, b));
+    if (n->pending > 0 || n->input_left) {
+        snprintf(text, 640, "%s%s%s%s of %s accepted records are without an outcome%s%s",
+                 s->stopped_by != NULL ? "stopped by " : "",
+                 s->stopped_by != NULL ? s->stopped_by : "", s->stopped_by != NULL ? ": " : "",
+                 value_grouped_text(n->pending, a), value_grouped_text(n->accepted, b),
+                 input_note(n), kept_note(s->config));
         return EXIT_STILL_WAITING;
     }
     uint64_t missed = n->accepted - n->outcomes[OUTCOME_DELIVERED];

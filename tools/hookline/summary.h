@@ -19,6 +19,7 @@ struct summary {
     const struct run_error *failure; /* lent by the run; NULL: none */
     uint64_t elapsed_ns;
     int signal; /* the first that stopped the run; 0: none */
+    const char *stopped_by; /* the option that ended the run; NULL: none */
 };
 
 /* accepted - (outcomes + pending); not 0 is a bug of ours, which the table then says. */
