@@ -65,8 +65,9 @@ struct client {
     void (*session_keep)(void *conn);
     void (*write)(void *conn, const void *bytes, size_t len);
     size_t (*read)(void *conn, void *out, size_t room); /* 0: nothing is there */
+    size_t (*held_bytes)(void *context); /* of its connections; NULL: they are on the heap */
 };
-extern const struct client client_openssl, client_wolfssl;
+extern const struct client client_openssl, client_wolfssl, client_hookline;
 
 /* Ends the program with one line. */
 _Noreturn void bench_stop(const char *what);
