@@ -52,7 +52,7 @@ static void digest_end(struct pace *p, uint64_t interval_ns)
 static void mode_set(struct pace *p, enum pace_mode mode)
 {
     memset(p->state, 0, sizeof p->state);
-    p->mode = mode;
+    p->mode = (uint16_t)mode;
 }
 
 void pace_init(void *ctx, void *entry)

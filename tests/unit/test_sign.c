@@ -19,6 +19,8 @@
 #define ED_VALUE \
     "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag=="
 
+#define A64 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
 static struct signer *signer_of(const char *secret, const char *more)
 {
     struct signer *s = signer_new();
@@ -99,8 +101,7 @@ Test(sign, refused)
         "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa==", /* 22 bytes */
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa$w",
-        "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-        "AAA=",                                  /* 65 bytes */
+        "whsec_" A64 "AAAAAAAAAAAAAAAAAAAAAAA=", /* 65 bytes */
         "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", /* 24 bytes */
         "whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs9QBfD6EOJWpK3CqdNG368nJgszy7ElozAzVXxKvRm",
     };
