@@ -1,6 +1,6 @@
 /* core/net/resolver.c - see resolver.h.
  *
- * Hosts are compared as the URL parser reads them: --resolve's HOST goes through url_parse(), so
+ * Hosts are compared as the URL parser reads them: --resolve's HOST goes through url_read(), so
  * that [::1] and [0:0::1] are one host, and names are equal in any case, with or without a last
  * dot. A list searched from end to end: it is asked once for each host and shard, not for each
  * delivery, and a later override of the same HOST:PORT replaces an earlier one.
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 struct override {
-    char url[LIMIT_HOST_BYTES + 32]; /* "http://HOST:PORT" */
+    char url[LIMIT_HOST_BYTES + 32]; /* "http://HOST:PORT" at first, then HOST */
     struct url host;                 /* of url; name spans point into it */
     struct addr addrs[RESOLVER_ADDRS_MAX];
     uint32_t addrs_count;
@@ -134,15 +134,15 @@ static const char *override_parse(const char *text, struct override *o)
     if (host_end[1 + port_len] != ':') return "not of the form HOST:PORT:ADDR";
     if (port_len == 0 || port_len > 5) return "PORT is not 1 to 65535";
     size_t n = host_len + 1 + port_len, at = 0;
-    if (memchr(text, '@', host_len) != NULL || memchr(text, '/', host_len) != NULL)
-        return "HOST is not a host name";
+    if (strcspn(text, "@/?#\\") < host_len) return "HOST is not a host name"; /* or more than one */
     memcpy(o->url, "http://", 7);
     memcpy(o->url + 7, text, n);
-    enum url_error e = url_parse(span_of(o->url, n + 7), &o->host, &at);
+    struct url_room room = {.name_len = 0};
+    enum url_error e = url_read(span_of(o->url, n + 7), &room, &o->host, &at);
     if (e == URL_PORT) return "PORT is not 1 to 65535";
     if (e != URL_OK) return "HOST is not a host name";
-    if (o->host.host.len + (o->host.host_kind == URL_HOST_V6 ? 2 : 0) != host_len)
-        return "HOST is not a host name"; /* it held more than a host */
+    memmove(o->url, o->host.host.ptr, o->host.host.len); /* out of the room, if it is there */
+    o->host.host = span_of(o->url, o->host.host.len);
     o->addrs_count = 0;
     return addrs_parse(host_end + 1 + port_len + 1, o);
 }

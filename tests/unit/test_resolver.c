@@ -63,10 +63,16 @@ Test(resolver, literals_and_localhost)
 Test(resolver, overrides)
 {
     static const char *const adds[] = {
-        "example.com:80:127.0.0.1",       "EXAMPLE.com:443:127.0.0.2,[::1],::2,10.0.0.1",
-        "localhost:99:10.9.9.9",          "1.2.3.4:80:5.6.7.8",
-        "[2001:db8::1]:80:[2001:db8::2]", "twice.test:80:1.1.1.1",
+        "example.com:80:127.0.0.1",
+        "EXAMPLE.com:443:127.0.0.2,[::1],::2,10.0.0.1",
+        "localhost:99:10.9.9.9",
+        "1.2.3.4:80:5.6.7.8",
+        "[2001:db8::1]:80:[2001:db8::2]",
+        "twice.test:80:1.1.1.1",
         "twice.test:80:2.2.2.2,3.3.3.3",
+        "b\xc3\xbc"
+        "cher.test:80:4.4.4.4",
+        "0x7f.2:80:5.5.5.5",
     };
     static const struct row rows[] = {
         {"http://example.com/", "127.0.0.1:80"},
@@ -81,6 +87,8 @@ Test(resolver, overrides)
         {"http://1.2.3.4:81/", "1.2.3.4:81"},
         {"http://[2001:DB8:0:0::1]/", "[2001:db8::2]:80"},
         {"http://twice.test/", "2.2.2.2:80 3.3.3.3:80"},
+        {"http://XN--bcher-kva.test/", "4.4.4.4:80"},
+        {"http://127.0.0.2/", "5.5.5.5:80"},
     };
     struct resolver *r = resolver_new();
     cr_assert_not_null(r);
@@ -119,7 +127,9 @@ Test(resolver, wrong_overrides)
         {"[::1:80:1.1.1.1", "HOST has no closing bracket"},
         {"[::1]80:1.1.1.1", "not of the form HOST:PORT:ADDR"},
         {"[zz]:80:1.1.1.1", "HOST is not a host name"},
-        {"2130706433:80:1.1.1.1", "HOST is not a host name"},
+        {"1.2.3.256:80:1.1.1.1", "HOST is not a host name"},
+        {"h\\p:80:1.1.1.1", "HOST is not a host name"},
+        {"a\tb:80:1.1.1.1", "HOST is not a host name"},
         {"example.com:80:", "ADDR is not an IP address"},
         {"example.com:80:1.1.1.1,", "ADDR is not an IP address"},
         {"example.com:80:,1.1.1.1", "ADDR is not an IP address"},
