@@ -21,6 +21,8 @@ enum err_class { ERR_CLASS_FINAL, ERR_CLASS_ANSWERED, ERR_CLASS_UNREACHABLE };
     X(STATUS_RETRY,    "status_retry",      ANSWERED,    "the receiver answered 408, 429 or 5xx") \
     X(TIMEOUT,         "timeout",           ANSWERED,    "no complete answer in the time limit") \
     X(BAD_RESPONSE,    "bad_response",      ANSWERED,    "the answer breaks HTTP/1.1 framing") \
+    X(DNS_FAILURE,     "dns_failure",       UNREACHABLE, "the DNS knows no address of the host") \
+    X(DNS_TIMEOUT,     "dns_timeout",       UNREACHABLE, "the DNS did not answer in time") \
     X(CONNECT_REFUSED, "connect_refused",   UNREACHABLE, "the receiver refused the connection") \
     X(CONNECT_TIMEOUT, "connect_timeout",   UNREACHABLE, "no connection within the time limit") \
     X(NO_ROUTE,        "no_route",          UNREACHABLE, "network or host cannot be reached") \

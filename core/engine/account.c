@@ -50,8 +50,9 @@ static const char *detail_of(const struct shard *s, const struct delivery *d,
 {
     const struct lane *l = d->flow->lane;
     if (ex->why != ERR_BLOCKED_ADDRESS) return NULL;
-    CHECK(l->refused != NULL);
-    policy_refusal_text(s->run->config->policy, &l->addrs[0], out);
+    CHECK(l->refused != NULL || l->by_name);
+    if (l->refused == NULL) return NULL; /* told late, and its name leads elsewhere now */
+    policy_refusal_text(s->run->config->policy, lane_refused_addr(l), out);
     return out;
 }
 
@@ -130,7 +131,7 @@ static void told(struct shard *s, struct delivery *d)
     }
     if (d->sent < d->sent_now) d->sent = d->sent_now;
     d->sent_now = SENT_NO;
-    d->address = 0;
+    d->tries = 0;
     d->resent = d->fresh = false;
     d->attempt_ns = 0;
     d->retry = true;

@@ -20,7 +20,7 @@
 struct signer;
 struct trace;
 
-enum { CONFIG_REDACT_MAX = 32, CONFIG_SOURCE_IPS_MAX = 32 };
+enum { CONFIG_REDACT_MAX = 32, CONFIG_SOURCE_IPS_MAX = 32, CONFIG_DNS_SERVERS_MAX = 8 };
 
 struct config {
     /* input */
@@ -60,7 +60,7 @@ struct config {
     struct retry_rules retry;
     struct host_rules health;
     /* attempts */
-    uint64_t timeout_ns, connect_timeout_ns, idle_timeout_ns;
+    uint64_t timeout_ns, connect_timeout_ns, idle_timeout_ns, dns_timeout_ns;
     uint64_t turn_wait_ns; /* the longest sleep, so that a stop is seen: 50 ms, more in tests */
     /* network */
     const struct policy *policy;
@@ -68,6 +68,8 @@ struct config {
     const uint8_t *ports;                          /* NULL: all; else a bit for each */
     struct addr source_ips[CONFIG_SOURCE_IPS_MAX]; /* taken in turn; port 0 */
     uint32_t source_ips_count;
+    struct addr dns_servers[CONFIG_DNS_SERVERS_MAX]; /* with their ports */
+    uint32_t dns_servers_count;                      /* 0: those of /etc/resolv.conf */
     const char *user_agent;
     bool idempotency_key;
     const struct signer *signer; /* NULL: requests are not signed */

@@ -57,7 +57,7 @@ struct delivery {
     struct wheel_node timer; /* see wait */
     uint8_t wait;            /* enum delivery_wait */
     uint8_t fate;            /* enum outcome once it has one; else see enum delivery_fate */
-    uint8_t address;         /* index of the lane's address that this attempt uses */
+    uint8_t tries;           /* addresses that this attempt has tried; UINT8_MAX: or more */
     uint8_t why;             /* enum err of its last attempt, or what it waits because of */
     uint8_t sent;            /* enum sent: of all its ended attempts the most */
     uint8_t sent_now;        /* enum sent: of the present attempt, before this exchange */

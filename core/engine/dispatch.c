@@ -15,14 +15,6 @@ enum {
 
 /* ---- beginning an attempt ----------------------------------------------------------------- */
 
-static const struct addr *source_ip(struct shard *s)
-{
-    const struct config *c = s->run->config;
-    if (c->source_ips_count == 0) return NULL;
-    uint32_t turn = add_rlx(&s->run->sources_next, 1);
-    return &c->source_ips[turn % c->source_ips_count];
-}
-
 /* The lane that it belongs to does not need it now, or has had its turn. */
 static bool can_spare(const struct lane *l, const struct conn *c)
 {
@@ -83,6 +75,16 @@ static uint32_t scarce_share(const struct shard *s)
     return s->conns.count > lanes && lanes > 0 ? s->conns.count / lanes : 1;
 }
 
+/* False: the host has as many as it may. *c stays NULL if the shard has. */
+static bool new_conn(struct shard *s, struct lane *l, struct conn **c)
+{
+    if (l->conns >= scarce_share(s) || l->conns >= conns_share(l)) return false;
+    if (!host_conn_take(l->host, l->conns_max)) return false;
+    *c = conn_take(&s->conns);
+    if (*c == NULL) host_conn_give(l->host);
+    return true;
+}
+
 /* A connection for the delivery: idle or new. NULL: it must wait; the lane may be blocked now. */
 static struct conn *conn_for(struct shard *s, struct lane *l, const struct delivery *d)
 {
@@ -92,44 +94,85 @@ static struct conn *conn_for(struct shard *s, struct lane *l, const struct deliv
         return c;
     }
     if (io_now_ns(s->io) < s->no_room_until_ns) return NULL;
-    uint32_t scarce = scarce_share(s);
-    if (l->conns >= scarce || l->conns >= conns_share(l) ||
-        !host_conn_take(l->host, l->conns_max)) {
+    struct conn *c = NULL;
+    if (!new_conn(s, l, &c)) {
         if (l->idle != NULL) conn_close(l->idle, ERR_OK); /* a new one is needed */
         if (l->conns == 0) (void)add_rlx(&s->run->conns_wanted, 1);
         gate_lane_block(s, l, l->conns > 0 ? UINT64_MAX : io_now_ns(s->io) + CONN_POLL_NS);
         return NULL;
     }
-    struct conn *c = conn_take(&s->conns);
-    if (c != NULL) return c;
-    host_conn_give(l->host);
-    evict_one(s, scarce, l->conns == 0);
-    return NULL;
+    if (c == NULL) evict_one(s, scarce_share(s), l->conns == 0);
+    return c;
 }
 
-static void begin(struct shard *s, struct flow *f, struct delivery *d, struct exchange *ex,
-                  struct conn *c)
+struct conn *dispatch_conn(struct shard *s, struct lane *l)
 {
-    struct lane *l = f->lane;
-    enum flow_kind kind = d->retry ? FLOW_RETRY : FLOW_FIRST;
+    struct conn *c = NULL;
+    bool allowed = io_now_ns(s->io) >= s->no_room_until_ns && new_conn(s, l, &c);
+    return allowed ? c : NULL;
+}
+
+static enum flow_kind kind_of(const struct delivery *d)
+{
+    return d->retry ? FLOW_RETRY : FLOW_FIRST;
+}
+
+/* Its turn has come: it leaves its queue, and its attempt begins. */
+static void begin_attempt(struct shard *s, struct flow *f, struct delivery *d, struct exchange *ex)
+{
+    enum flow_kind kind = kind_of(d);
     struct delivery *popped = flow_pop(&s->lanes, f, kind);
     CHECK(popped == d);
     wheel_cancel(&s->wheel, &d->timer);
     d->wait = DELIVERY_NO_WAIT;
     f->retry_next = kind == FLOW_FIRST;
     attempt_begin(s, d, ex);
-    l->in_flight++;
-    l->moved_ns = io_now_ns(s->io);
+    f->lane->moved_ns = io_now_ns(s->io);
+}
+
+static void begin(struct shard *s, struct flow *f, struct delivery *d, struct exchange *ex,
+                  struct conn *c)
+{
+    begin_attempt(s, f, d, ex);
+    f->lane->in_flight++;
     if (c->state == CONN_IDLE) {
         conn_send(c, ex);
         return;
     }
-    CHECK(d->address < l->addrs_count);
     d->fresh = false;
-    c->lane = l;
-    lane_conn_added(&s->lanes, l);
-    conn_open(c, &l->addrs[d->address], source_ip(s), ex);
-    TALLY_ADD(s->tally.connections_opened, 1);
+    race_open(s, c, f->lane, ex);
+}
+
+/* There is no address to send it to: an attempt that ends as it begins. */
+static void begin_nowhere(struct shard *s, struct flow *f, struct delivery *d, struct exchange *ex)
+{
+    begin_attempt(s, f, d, ex);
+    CHECK(s->busy > 0);
+    s->busy--;
+    ex->why = (enum err)lane_naming(f->lane)->why;
+    ex->sent = SENT_NO;
+    ex->reused = false;
+    ex->ended_ns = io_now_ns(s->io);
+    response_init(&ex->answer);
+    follow(s, d, ex);
+}
+
+/* The policy refuses all addresses that its name has now. False: no room to tell it. */
+static bool end_refused(struct shard *s, struct flow *f, struct delivery *d)
+{
+    struct delivery *popped = flow_pop(&s->lanes, f, kind_of(d));
+    CHECK(popped == d);
+    uint8_t wait = d->wait;
+    uint64_t due_ns = d->timer.due_ns;
+    bool armed = wheel_armed(&d->timer);
+    wheel_cancel(&s->wheel, &d->timer);
+    d->wait = DELIVERY_NO_WAIT;
+    if (account_unsent(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED)) return true;
+    d->wait = wait;
+    d->fate = FATE_NONE;
+    if (armed) wheel_arm(&s->wheel, &d->timer, due_ns);
+    flow_push_front(&s->lanes, f, kind_of(d), d);
+    return false;
 }
 
 /* Whose turn it is in the flow. NULL: nobody's now, and the flow has left the ring. */
@@ -157,14 +200,48 @@ static bool budget_pass(struct shard *s, struct flow *f, const struct delivery *
 }
 
 enum visit {
-    VISIT_OVER,  /* the lane has had its turn */
+    VISIT_OVER,  /* of this delivery: another one's turn */
+    VISIT_ENDED, /* the lane has had its turn */
     VISIT_STUCK, /* what the shard has is used up */
 };
+
+/* The lane's name leads nowhere now. */
+static enum visit end_one(struct shard *s, struct flow *f, struct delivery *d, struct lease *lease,
+                          enum naming_look names)
+{
+    if (s->untold_head != NULL) return VISIT_STUCK;
+    if (d->attempt_ns != 0) { /* it has failed before at an address that is no more */
+        gate_end(s, lease);
+        follow_waited_too_long(s, d);
+        return VISIT_ENDED;
+    }
+    if (names == NAMES_REFUSED) {
+        gate_end(s, lease);
+        if (!end_refused(s, f, d)) return VISIT_STUCK;
+        flow_settle(&s->lanes, f, io_now_ns(s->io));
+        return VISIT_ENDED;
+    }
+    struct exchange *ex = exchange_take(s);
+    if (ex == NULL) return VISIT_STUCK;
+    enum gate g = gate_pass(s, f, d, lease);
+    bool open = g == GATE_OPEN && budget_pass(s, f, d);
+    if (open) {
+        gate_end(s, lease);
+        begin_nowhere(s, f, d, ex);
+        return VISIT_ENDED;
+    }
+    if (g == GATE_OPEN) gate_undo(s, f, d, lease);
+    exchange_give(s, ex);
+    return g == GATE_SHARD ? VISIT_STUCK : VISIT_OVER;
+}
 
 static enum visit begin_one(struct shard *s, struct flow *f, struct delivery *d,
                             struct lease *lease)
 {
     struct lane *l = f->lane;
+    enum naming_look names = names_look(s, l, d);
+    if (names == NAMES_WAIT) return VISIT_OVER;
+    if (names != NAMES_READY) return end_one(s, f, d, lease, names);
     struct exchange *ex = exchange_take(s);
     if (ex == NULL) return VISIT_STUCK;
     enum gate g = gate_pass(s, f, d, lease);
@@ -217,7 +294,7 @@ void dispatch(struct shard *s)
     uint32_t fruitless = 0;
     while (fruitless < EVICT_LOOKS && (l = lanes_next_ready(&s->lanes)) != NULL) {
         l->ready = true; /* in our hands: nothing puts it on the list before we do */
-        if (visit(s, l) == VISIT_OVER) {
+        if (visit(s, l) != VISIT_STUCK) {
             l->ready = false;
             lane_update(&s->lanes, l); /* to the end of the list */
             continue;
@@ -255,6 +332,7 @@ static void exchange_done(void *ctx, struct conn *c, struct exchange *ex)
     l->moved_ns = io_now_ns(s->io);
     if (l->blocked && !l->held) gate_lane_timer(s, l); /* there is a permit, or will be */
     if (ex->why != ERR_NO_RESOURCES) s->no_room_wait_ns = 0;
+    race_exchange_done(s, c, ex);
     follow(s, ex->owner, ex);
     if (c->state != CONN_IDLE) return;
     lane_idle_add(&s->lanes, l, c);
@@ -278,6 +356,7 @@ static void conn_ended(void *ctx, struct conn *c)
 {
     struct shard *s = ctx;
     struct lane *l = c->lane;
+    race_conn_ended(s, c);
     c->lane = NULL;
     if (l->blocked && !l->held) gate_lane_timer(s, l);
     lane_conn_gone(&s->lanes, l);
@@ -302,8 +381,11 @@ static void conn_deadline(void *ctx, struct conn *c)
     if (c->deadline_ns != CONN_NO_DEADLINE) timer_arm(s, n, TIMER_CONN, c->deadline_ns);
 }
 
-const struct conn_events dispatch_events = {
-    .deadline = conn_deadline, .done = exchange_done, .leaving = conn_leaving, .ended = conn_ended};
+const struct conn_events dispatch_events = {.tried = race_tried,
+                                            .deadline = conn_deadline,
+                                            .done = exchange_done,
+                                            .leaving = conn_leaving,
+                                            .ended = conn_ended};
 
 static void conn_timer(struct shard *s, struct wheel_node *n)
 {
@@ -320,6 +402,8 @@ void dispatch_timer(struct shard *s, struct wheel_node *n)
     case TIMER_PARKED: waiting_parked_timer(s, CONTAINER_OF(n, struct parked, timer)); return;
     case TIMER_FLOW: gate_flow_timer(s, CONTAINER_OF(n, struct flow, timer)); return;
     case TIMER_LANE: gate_lane_timer(s, CONTAINER_OF(n, struct lane, timer)); return;
+    case TIMER_NAMES: return; /* names_tend() comes next */
+    case TIMER_RACE: race_timer(s, n); return;
     }
     UNREACHABLE();
 }
@@ -395,6 +479,7 @@ void dispatch_cut(struct shard *s)
 {
     for (uint32_t i = 0; i < s->conns.touched; i++) {
         struct conn *c = &s->conns.conns[i];
+        if (c->state == CONN_CONNECTING) race_cut(s, c);
         if (c->state == CONN_CONNECTING || c->state == CONN_BUSY) conn_close(c, ERR_STOPPED);
     }
 }

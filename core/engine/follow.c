@@ -55,7 +55,7 @@ static struct attempt attempt_of(struct shard *s, const struct delivery *d,
         .sent = ex->sent,
         .reused = ex->reused,
         .resent = d->resent,
-        .addresses_left = d->address + 1u < d->flow->lane->addrs_count,
+        .addresses_left = race_addresses_left(d),
         .in_time = in_time && !s->cut,
         .retry = {.attempts = d->attempts,
                   .now_ns = io_now_ns(s->io),
@@ -82,6 +82,12 @@ static void settle(struct shard *s, struct flow *f)
     lane_update(&s->lanes, l);
 }
 
+static bool not_connected(const struct exchange *ex)
+{
+    return ex->why == ERR_CONNECT_REFUSED || ex->why == ERR_CONNECT_TIMEOUT ||
+           ex->why == ERR_NO_ROUTE;
+}
+
 void follow(struct shard *s, struct delivery *d, struct exchange *ex)
 {
     struct flow *f = d->flow;
@@ -99,6 +105,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
         return;
     case VERDICT_RETRY:
         count_ending(s, d, ex);
+        if (not_connected(ex)) names_doubt(s, f->lane);
         attempt_over(d, ex);
         feedback(s, d, ex, &hint);
         d->due_ns = v.due_ns;
@@ -117,10 +124,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
         d->sent_now = (uint8_t)ex->sent;
         again(s, d, ex);
         return;
-    case VERDICT_NEXT_ADDRESS:
-        d->address++;
-        again(s, d, ex);
-        return;
+    case VERDICT_NEXT_ADDRESS: again(s, d, ex); return;
     case VERDICT_NO_ROOM:
         no_room(s);
         again(s, d, ex);

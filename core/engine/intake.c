@@ -207,10 +207,10 @@ void intake_end(struct shard *s, struct delivery *d, enum err why, enum outcome 
     f->untold++;
 }
 
-enum place { PLACE_QUEUE, PLACE_BACKLOG, PLACE_NONE /* not now */ };
+enum placing { PLACE_QUEUE, PLACE_BACKLOG, PLACE_NONE /* not now */ };
 
 /* Where a record goes that may be sent at once, if its flow lets it. */
-static enum place place_of(struct shard *s, const struct flow *f)
+static enum placing place_of(struct shard *s, const struct flow *f)
 {
     const struct lane *l = f->lane;
     uint64_t now_ns = io_now_ns(s->io);
@@ -244,8 +244,7 @@ static bool record_park(struct shard *s, struct flow *f, uint64_t due_ns)
     return true;
 }
 
-/* Which address of the lane's host is refused, and why; once while the lane is known. */
-static void refusal_show(struct shard *s, struct lane *l)
+void refusal_show(struct shard *s, struct lane *l)
 {
     struct run *run = s->run;
     char why[POLICY_TEXT_BYTES];
@@ -259,19 +258,19 @@ static void refusal_show(struct shard *s, struct lane *l)
         return;
     }
     struct span name = lane_name(l);
-    policy_refusal_text(run->config->policy, &l->addrs[0], why);
+    policy_refusal_text(run->config->policy, lane_refused_addr(l), why);
     fprintf(stderr, "hookline: %.*s: refused by the egress policy: %s\n", (int)name.len, name.ptr,
             why);
 }
 
 /* late: its deadline is over, or will be before it may be sent. */
 static void record_accept(struct shard *s, struct delivery *d, bool late, uint64_t due_ns,
-                          enum place place)
+                          enum placing place)
 {
     struct lane *l = d->flow->lane;
     s->live++;
     accepted(s);
-    if (l->refused != NULL) {
+    if (lane_refuses(l, io_now_ns(s->io))) {
         refusal_show(s, l);
         intake_end(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
     } else if (late) {
@@ -312,9 +311,6 @@ static bool record_take(struct shard *s)
     switch (lanes_find(&s->lanes, &r->url, c->resolver, c->policy, now_ns, &l)) {
     case LANE_FOUND: break;
     case LANE_NO_MEMORY: return false;
-    case LANE_NO_ADDRESS:
-        return reject_because(s, "the host's name needs the DNS, which this version does not "
-                                 "ask: use an IP address, localhost or --resolve");
     }
     struct flow *f = lanes_flow(&s->lanes, l, key_of(r), now_ns);
     if (f == NULL) return false;
@@ -323,8 +319,8 @@ static bool record_take(struct shard *s)
     bool late = r->deadline_ns != 0 && (monotonic(s, r->deadline_ns) <= now_ns ||
                                         (due_ns > 0 && r->deadline_ns <= r->not_before_ns));
     bool once = c->retry.at_most_once && in->line_offset < s->run->durable.maybe_below;
-    bool over = l->refused != NULL || late || once;
-    enum place place = over || due_ns > 0 ? PLACE_QUEUE : place_of(s, f);
+    bool over = lane_refuses(l, now_ns) || late || once;
+    enum placing place = over || due_ns > 0 ? PLACE_QUEUE : place_of(s, f);
     if (place == PLACE_NONE) {
         flow_settle(&s->lanes, f, now_ns);
         return false;

@@ -73,10 +73,7 @@ static bool table_open(struct lanes *t, uint32_t slots)
     return true;
 }
 
-static size_t lane_bytes(const struct lane *l)
-{
-    return (size_t)(lane_name(l).ptr - (const char *)l) + l->name_len;
-}
+static size_t lane_bytes(const struct lane *l) { return (size_t)l->name_at + l->name_len; }
 
 /* ---- flows -------------------------------------------------------------------------------- */
 
@@ -213,6 +210,7 @@ static void lane_free(struct lanes *t, struct lane *l, uint64_t now_ns)
     if (l->own != NULL) flow_free(t, l->own, now_ns);
     if (l->pace != NULL) shared_table_unref(t->rules.paces, l->pace, now_ns);
     if (l->host != NULL) shared_table_unref(t->rules.hosts, l->host, now_ns);
+    if (l->by_name) lane_places_drop(t, l);
     slab_give(t->slab, l, lane_bytes(l));
 }
 
@@ -242,7 +240,8 @@ static bool can_begin(const struct lane *l) { return l->ring != NULL && !l->bloc
 static bool is_unused(const struct lane *l)
 {
     return l->queued == 0 && l->parked == 0 && l->conns == 0 && l->in_flight == 0 &&
-           l->flows == 0 && !l->ready && !l->dirty && flow_empty(l->own) && !l->own->in_recall;
+           l->flows == 0 && !l->ready && !l->dirty && flow_empty(l->own) && !l->own->in_recall &&
+           (!l->by_name || ((const struct naming *)(l + 1))->lookup == NULL);
 }
 
 void lane_update(struct lanes *t, struct lane *l)
@@ -322,15 +321,17 @@ static uint32_t name_of(const struct url *u, char name[NAME_BYTES_MAX])
 }
 
 struct vetted {
-    struct addr addrs[RESOLVER_ADDRS_MAX];
-    uint8_t count;
+    struct addr addrs[PLACES_MAX];
+    uint32_t count;
     const char *refused; /* all: then the first of them is the only one here */
 };
+_Static_assert((int)RESOLVER_ADDRS_MAX <= (int)PLACES_MAX, "what the resolver finds has a place");
 
 /* Keeps the addresses that the policy lets through. */
 static void vet(struct vetted *v, const struct policy *policy, const struct addr *found,
                 uint32_t count)
 {
+    CHECK(count <= PLACES_MAX);
     for (uint32_t i = 0; i < count; i++) {
         const char *rule = policy ? policy_refuses(policy, &found[i]) : NULL;
         if (rule == NULL) v->addrs[v->count++] = found[i];
@@ -387,23 +388,73 @@ static struct host *host_ref(struct lanes *t, uint64_t hash, uint64_t now_ns)
     return h;
 }
 
+static struct places *one_of(struct lane *l) { return (struct places *)lane_naming(l)->one; }
+
+void lane_places_drop(struct lanes *t, struct lane *l)
+{
+    CHECK(l->by_name);
+    if (l->places != NULL && l->places != one_of(l))
+        slab_give(t->slab, l->places, places_bytes(l->places->room));
+    l->places = NULL;
+}
+
+/* Room for as many as can be had; the old ones stay where they are. */
+static struct places *places_room(struct lanes *t, struct lane *l, uint32_t *count, uint64_t now_ns)
+{
+    struct places *p = NULL;
+    while (*count > 1 && (p = slab_take(t->slab, places_bytes(*count))) == NULL)
+        if (!lanes_evict(t, l, now_ns)) *count = 1;
+    return p != NULL ? p : one_of(l);
+}
+
+void lane_places_set(struct lanes *t, struct lane *l, const struct policy *policy,
+                     const struct addr *addrs, uint32_t count, uint64_t now_ns)
+{
+    struct vetted v = {.count = 0};
+    struct places *p = NULL, *before = l->places;
+    uint64_t old_one[LANE_ONE_WORDS];
+    CHECK(l->by_name && count > 0);
+    vet(&v, policy, addrs, count);
+    for (uint32_t i = 0; i < v.count || i == 0; i++) { /* the first of the refused, too */
+        struct addr *a = &v.addrs[i];
+        *(a->sa.sa_family == AF_INET ? &a->v4.sin_port : &a->v6.sin6_port) = htons(l->port);
+    }
+    if (v.count > 0) {
+        places_interleave(v.addrs, v.count);
+        p = places_room(t, l, &v.count, now_ns);
+        if (p == before) before = memcpy(old_one, before, sizeof old_one);
+        places_make(p, v.addrs, v.count, before);
+    }
+    if (p != l->places) lane_places_drop(t, l);
+    if (p == NULL) places_make(one_of(l), v.addrs, 1, NULL); /* to be shown, never connected to */
+    l->places = p;
+    l->refused = v.refused;
+}
+
+/* v: its addresses, vetted; NULL: they need the DNS. */
 static struct lane *lane_make(struct lanes *t, const struct url *url, struct span name,
                               uint64_t hash, const struct vetted *v, uint64_t now_ns)
 {
-    uint32_t addrs = v->refused != NULL ? 1 : v->count;
-    size_t bytes = sizeof(struct lane) + addrs * sizeof v->addrs[0] + name.len;
-    struct lane *l = lane_take(t, bytes, now_ns);
+    bool by_name = v == NULL;
+    uint32_t count = by_name || v->refused != NULL ? 1 : v->count;
+    size_t behind = by_name ? sizeof(struct naming) : places_bytes(count);
+    size_t name_at = sizeof(struct lane) + behind;
+    struct lane *l = lane_take(t, name_at + name.len, now_ns);
     if (l == NULL) return NULL;
-    memset(l, 0, sizeof *l);
+    memset(l, 0, name_at);
     l->name_hash = hash;
     l->moved_ns = now_ns; /* it has not stalled before it began */
     l->name_len = (uint16_t)name.len;
     l->host_len = (uint16_t)host_len_of(name.ptr, (uint32_t)name.len);
     l->port = url->port;
-    l->addrs_count = v->count;
-    l->refused = v->refused;
-    memcpy(l->addrs, v->addrs, addrs * sizeof v->addrs[0]);
-    memcpy((char *)(l->addrs + addrs), name.ptr, name.len);
+    l->name_at = (uint16_t)name_at;
+    l->by_name = by_name;
+    memcpy((char *)l + name_at, name.ptr, name.len);
+    if (!by_name) {
+        l->refused = v->refused;
+        if (v->refused == NULL) l->places = (struct places *)(l + 1);
+        places_make((struct places *)(l + 1), v->addrs, count, NULL);
+    }
     lane_limit(t, l);
     l->own = flow_new(t, l, 0, now_ns);
     if (l->own != NULL) l->host = host_ref(t, hash, now_ns);
@@ -431,11 +482,11 @@ enum lane_found lanes_find(struct lanes *t, const struct url *url, const struct 
     }
     struct addr found[RESOLVER_ADDRS_MAX];
     uint32_t count = resolver_find(resolver, url, found);
-    if (count == 0) return LANE_NO_ADDRESS;
     if ((t->count + 1) * 2 > t->slots && !table_open(t, t->slots * 2)) return LANE_NO_MEMORY;
     struct vetted v = {.count = 0};
     vet(&v, policy, found, count);
-    struct lane *l = lane_make(t, url, span_of(name, len), hash, &v, now_ns);
+    struct vetted *known = count > 0 ? &v : NULL;
+    struct lane *l = lane_make(t, url, span_of(name, len), hash, known, now_ns);
     if (l == NULL) return LANE_NO_MEMORY;
     slot_put(t, l);
     t->count++;

@@ -19,6 +19,7 @@
 #include "core/base/slab.h"
 #include "core/engine/delivery.h"
 #include "core/net/conn.h"
+#include "core/net/places.h"
 #include "core/net/policy.h"
 #include "core/net/resolver.h"
 #include "sched/host.h"
@@ -62,6 +63,23 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) <= 256, "a flow must stay small: there may be 1,000,000");
 
+struct name_lookup;
+
+enum { LANE_ONE_WORDS = (sizeof(struct places) + sizeof(struct place)) / sizeof(uint64_t) };
+
+/* What a lane has besides if its host is a name for the DNS; see names.c. */
+struct naming {
+    struct name_lookup *lookup; /* that it waits for; NULL: none */
+    struct lane *next;          /* of those that wait for the same */
+    uint64_t until_ns;          /* what is known is to be believed until then; 0: nothing is */
+    uint64_t made_ns;           /* when the DNS was asked for it */
+    uint64_t found_ns;          /* when it last had addresses */
+    uint8_t why;                /* enum err: there are no addresses, because of that */
+    bool stale;                 /* the addresses are old: the DNS does not answer */
+    /* Its places, if that is one: most names have one, and where memory is short one must do. */
+    uint64_t one[LANE_ONE_WORDS];
+};
+
 struct lane {
     struct lane *ready_next;    /* in the ready list */
     struct lane *older, *newer; /* in the list of unused ones */
@@ -70,9 +88,10 @@ struct lane {
     struct pace *pace;          /* for all keys; NULL: none */
     struct flow *own;           /* owns: records without a key */
     struct flow *ring, *ring_tail;
-    struct conn *idle;   /* last in, first out, by conn->next and ->prev */
-    const char *refused; /* the egress rule that refuses all its addresses; else NULL */
-    uint64_t moved_ns;   /* when one of its exchanges last began or ended; 0: never */
+    struct conn *idle;     /* last in, first out, by conn->next and ->prev */
+    struct places *places; /* owns: the addresses that may be connected to; NULL: none are known */
+    const char *refused;   /* the egress rule that refuses all its addresses; else NULL */
+    uint64_t moved_ns;     /* when one of its exchanges last began or ended; 0: never */
     uint64_t name_hash;
     uint64_t interval_ns;        /* --host-rate or the limits file; 0: none */
     struct wheel_node timer;     /* armed while blocked */
@@ -87,18 +106,18 @@ struct lane {
     /* For the host, since the last flush. */
     uint16_t ended, failed, troubled, succeeded;
     uint32_t deferred;
-    uint8_t addrs_count;         /* those that may be connected to */
+    bool by_name;                /* its addresses come from the DNS */
     bool ready, unused, dirty;   /* on that list */
     bool blocked;                /* by its host's health, or for want of a permit or connection */
     bool held;                   /* blocked by its health or by a hint for all its keys */
     bool refusal_told;           /* what refuses its addresses was printed */
     bool full;                   /* it could have used more permits since the last flush */
     uint16_t name_len, host_len; /* of name, and of what stands before its last ':' */
+    uint16_t name_at;            /* bytes from its start: "host:port", lower case, canonical */
     uint16_t port;
-    struct addr addrs[]; /* addrs_count of them, or the first refused one; and behind them the name:
-                            "host:port", lower case, literals canonical */
+    /* Behind it stands a struct naming, or else its places; then the name. */
 };
-_Static_assert(sizeof(struct lane) + sizeof(struct addr) <= 256,
+_Static_assert(sizeof(struct lane) + sizeof(struct places) + sizeof(struct place) <= 256,
                "a lane must stay small: there may be 1,000,000");
 
 struct lane_rules {
@@ -126,9 +145,9 @@ bool lanes_open(struct lanes *t, struct slab *slab, struct wheel *wheel,
                 const struct lane_rules *rules) MUST_USE;
 void lanes_close(struct lanes *t, uint64_t now_ns); /* every lane must be unused */
 
-enum lane_found { LANE_FOUND, LANE_NO_ADDRESS /* needs the DNS */, LANE_NO_MEMORY /* wait */ };
+enum lane_found { LANE_FOUND, LANE_NO_MEMORY /* wait */ };
 
-/* The lane of url's host; made, resolved and vetted at first sight. */
+/* The lane of url's host; made at first sight, and vetted unless its addresses need the DNS. */
 enum lane_found lanes_find(struct lanes *t, const struct url *url, const struct resolver *resolver,
                            const struct policy *policy, uint64_t now_ns,
                            struct lane **out) MUST_USE;
@@ -140,9 +159,31 @@ bool lanes_evict(struct lanes *t, const struct lane *keep, uint64_t now_ns);
 
 static inline struct span lane_name(const struct lane *l)
 {
-    uint32_t addrs = l->refused != NULL ? 1 : l->addrs_count;
-    return span_of((const char *)(l->addrs + addrs), l->name_len);
+    return span_of((const char *)l + l->name_at, l->name_len);
 }
+/* NULL: its addresses need no DNS. */
+static inline struct naming *lane_naming(struct lane *l)
+{
+    return l->by_name ? (struct naming *)(l + 1) : NULL;
+}
+/* Of one that is refused: the first of its addresses. */
+static inline const struct addr *lane_refused_addr(const struct lane *l)
+{
+    const void *places = l + 1;
+    if (l->by_name) places = ((const struct naming *)places)->one;
+    return &((const struct places *)places)->at[0].addr;
+}
+/* Whether it is known now that its records may be sent nowhere. */
+static inline bool lane_refuses(struct lane *l, uint64_t now_ns)
+{
+    return l->refused != NULL && (!l->by_name || lane_naming(l)->until_ns > now_ns);
+}
+
+/* The addresses that the policy lets through, with the lane's port, are its own from now on, and
+ * `refused` says why if there are none. Where memory is short, only the first of them. */
+void lane_places_set(struct lanes *t, struct lane *l, const struct policy *policy,
+                     const struct addr *addrs, uint32_t count, uint64_t now_ns);
+void lane_places_drop(struct lanes *t, struct lane *l);
 
 /* The paces of a flow and of its host, once someone has made them; `make` makes the flow's, or, for
  * flow NULL, the lane's for all keys. */

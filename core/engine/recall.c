@@ -78,7 +78,8 @@ static void read_done(struct io_op *op, int32_t res)
     struct recall_slot *slot = CONTAINER_OF(op, struct recall_slot, op);
     struct shard *s = slot->shard;
     s->recall.reading--;
-    if (res == -EINTR || res == -EAGAIN) {
+    bool stale = slot->life != s->spool.life; /* there may be nothing there any more */
+    if ((res == -EINTR || res == -EAGAIN) && !stale) {
         read_more(slot, op->len);
         return;
     }

@@ -24,7 +24,10 @@ enum {
     /* A page for each size that lanes come in (256 to 768 bytes), for flows, for parked records,
      * and one for a delivery: with less, what is parked could keep out what it waits for. */
     SLAB_MIN = 8 * SLAB_PAGE_BYTES,
-    WINDOWS_SHARE = 8,    /* of the hosts may have one-second slices at once */
+    NAMES_MIN = 4 * SLAB_PAGE_BYTES,
+    NAMES_MAX = 8 * 1024 * 1024,
+    NAMES_SHARE = 32,  /* of a shard's memory, for names known, and as much for names asked for */
+    WINDOWS_SHARE = 8, /* of the hosts may have one-second slices at once */
     DESCRIPTORS_MIN = 16, /* rings, files, standard streams and some to spare */
 };
 
@@ -78,9 +81,12 @@ static int plan_memory(struct run *r, struct run_error *why)
     p->outbuf_bytes = clamp(share / OUTBUF_SHARE, least, OUTBUF_MAX);
     p->rawbuf_bytes =
         p->outbuf_bytes > c->record_bytes_max ? p->outbuf_bytes : c->record_bytes_max + 1;
+    p->names_bytes = clamp(share / NAMES_SHARE, NAMES_MIN, NAMES_MAX);
+    p->lookups = clamp(share / NAMES_SHARE / names_lookup_bytes(), 16, DNS_LOOKUPS_MAX);
     p->fixed_bytes = (uint64_t)p->recv_buffers * p->recv_bytes +
                      p->connections * (uint64_t)shard_connection_bytes() +
-                     reader_memory_bytes(c->block_bytes, c->record_bytes_max) +
+                     reader_memory_bytes(c->block_bytes, c->record_bytes_max) + p->names_bytes +
+                     p->lookups * (uint64_t)names_lookup_bytes() +
                      recall_memory_bytes(c->record_bytes_max) + 2 * (uint64_t)p->rawbuf_bytes +
                      (c->results_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +
                      (c->events_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +

@@ -28,6 +28,7 @@ struct tally {
 /* Bytes of each part of a shard, so that together they keep to config.memory_bytes. */
 struct memory_plan {
     uint32_t connections, recv_buffers, recv_bytes, outbuf_bytes, rawbuf_bytes;
+    uint32_t names_bytes, lookups; /* the cache of names; questions to the DNS at the same time */
     uint64_t fixed_bytes; /* at most, when all of it is touched */
     uint64_t slab_bytes;
 };

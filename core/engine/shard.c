@@ -5,6 +5,7 @@
  *      (connections, exchanges, file reads and writes).
  *   2. The wheel moves on: connections whose time has come are ended, parked records that are due
  *      join their backlogs, what was blocked is looked at again.
+ *      Names that the DNS has answered for become addresses.
  *   3. What the ended exchanges say about their hosts is told to the shared table.
  *   4. Outcomes that had no room in a file's buffer are told.
  *   5. The operator's wish to stop is carried out.
@@ -36,7 +37,7 @@ enum {
 
 size_t shard_connection_bytes(void)
 {
-    return sizeof(struct conn) + sizeof(struct exchange) + sizeof(struct wheel_node);
+    return sizeof(struct conn) + sizeof(struct exchange) + sizeof(struct wheel_node) + race_bytes();
 }
 
 void shard_free(struct shard *s)
@@ -154,7 +155,9 @@ static int conns_open(struct shard *s)
                                   .idle_timeout_ns = c->idle_timeout_ns};
     s->exchanges = untouched(count * sizeof *s->exchanges);
     s->timers = untouched(count * sizeof *s->timers);
-    if (s->exchanges == NULL || s->timers == NULL || !conn_pool_open(&s->conns, count))
+    s->races = untouched(count * race_bytes());
+    if (s->exchanges == NULL || s->timers == NULL || s->races == NULL ||
+        !conn_pool_open(&s->conns, count))
         return memory_short(s, "the connections");
     const struct lane_rules rules = {.hosts = r->hosts,
                                      .paces = r->paces,
@@ -164,7 +167,10 @@ static int conns_open(struct shard *s)
     s->slab = slab_new(r->plan.slab_bytes);
     if (s->slab == NULL || !lanes_open(&s->lanes, s->slab, &s->wheel, &rules))
         return memory_short(s, "the deliveries");
-    return 0;
+    const char *why;
+    if (names_open(s, &why)) return 0;
+    run_fail(r, EXIT_RESOURCES, "cannot set up the DNS: %s", why);
+    return -1;
 }
 
 int shard_begin(struct shard *s)
@@ -202,12 +208,14 @@ void shard_end(struct shard *s)
     logbook_close(&s->log);
     spool_close(&s->spool);
     if (s->parser != NULL) record_parser_free(s->parser);
+    names_close(s);
     if (s->lanes.slot != NULL) lanes_close(&s->lanes, io_now_ns(s->io));
     if (s->slab != NULL) slab_free(s->slab);
     if (s->conns.conns != NULL) conn_pool_close(&s->conns);
     uint32_t count = s->run->plan.connections;
     if (s->exchanges != NULL) munmap(s->exchanges, count * sizeof *s->exchanges);
     if (s->timers != NULL) munmap(s->timers, count * sizeof *s->timers);
+    if (s->races != NULL) munmap(s->races, count * race_bytes());
     struct outbuf *outputs[] = {&s->results, &s->events, &s->dead_letters, &s->rejects};
     for (int i = 0; i < 4; i++)
         if (outputs[i]->file != NULL) outbuf_close(outputs[i]);
@@ -233,7 +241,7 @@ static uint64_t turn_until(const struct shard *s)
     if (s->rate_until_ns > now_ns) until_ns = earlier(until_ns, s->rate_until_ns);
     if (s->recall.head != NULL || s->recall.over != 0)
         until_ns = earlier(until_ns, now_ns + RECALL_POLL_NS);
-    if (s->read_ahead) until_ns = 0;
+    if (s->read_ahead || !names_wait(s)) until_ns = 0;
     return until_ns;
 }
 
@@ -354,6 +362,7 @@ bool shard_turn(struct shard *s)
     uint32_t completions = io_turn(s->io, turn_until(s), batch < BATCH_MAX ? batch : BATCH_MAX);
     count_idle(s, before_ns, completions);
     timers(s);
+    names_tend(s);
     feedback_flush(s);
     account_untold(s);
     stopping(s);
@@ -368,15 +377,18 @@ bool shard_turn(struct shard *s)
     dispatch_share(s);
     bool over = intake_over(s) && refeed_over(s) && s->live == 0 && s->parked == 0;
     if (over && s->conns.open > 0) dispatch_close_idle(s);
+    if (over && !names_idle(s)) names_stop(s);
     outputs(s, over);
     tally_now(s, over);
-    return !over || s->conns.open > 0 || !outputs_idle(s) || io_in_flight(s->io) > 0;
+    return !over || s->conns.open > 0 || !outputs_idle(s) || !names_idle(s) ||
+           io_in_flight(s->io) > 0;
 }
 
 void shard_validate(const struct shard *s)
 {
     wheel_validate(&s->wheel);
     lanes_validate(&s->lanes);
+    dns_cache_validate(&s->names.cache);
     slab_validate(s->slab);
     uint32_t busy = 0;
     for (uint32_t i = 0; i < s->conns.touched; i++) {

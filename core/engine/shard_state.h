@@ -5,6 +5,8 @@
  *   waiting.c   what must wait is parked, and comes back in time
  *   recall.c    the lines of parked records are read again
  *   dispatch.c  deliveries become exchanges on connections
+ *   names.c     lanes learn the addresses of their hosts from the DNS
+ *   race.c      new connections find an address that works
  *   gate.c      may the next one of a flow begin now?
  *   follow.c    what the end of an exchange leads to
  *   feedback.c  what it says about its host
@@ -22,6 +24,7 @@
 #include "core/engine/delivery.h"
 #include "core/engine/lane.h"
 #include "core/engine/logbook.h"
+#include "core/engine/names.h"
 #include "core/engine/parked.h"
 #include "core/engine/recall.h"
 #include "core/engine/run_state.h"
@@ -43,7 +46,15 @@ struct refeed {
 };
 
 /* Whose a wheel node is: the low three bits of its due_ns, which the wheel does not look at. */
-enum timer_kind { TIMER_CONN, TIMER_DELIVERY, TIMER_PARKED, TIMER_FLOW, TIMER_LANE };
+enum timer_kind {
+    TIMER_CONN,
+    TIMER_DELIVERY,
+    TIMER_PARKED,
+    TIMER_FLOW,
+    TIMER_LANE,
+    TIMER_NAMES,
+    TIMER_RACE,
+};
 
 /* A host that was on hold, as far as this shard put it there or deferred records for it. */
 struct held_host {
@@ -62,6 +73,7 @@ struct shard {
     struct wheel wheel;
     struct slab *slab; /* deliveries and lanes */
     struct lanes lanes;
+    struct names names;
     struct conn_pool conns;
     struct wheel_node *timers; /* owns: one for each connection, by slot */
     uint32_t evict_hand;       /* where the search for an idle connection goes on */
@@ -70,6 +82,9 @@ struct shard {
     struct exchange *exchanges; /* owns: one for each connection slot */
     struct exchange *exchanges_free;
     uint32_t exchanges_fresh; /* those from here on were never used */
+    struct race *races;       /* owns: as many */
+    struct race *races_free;
+    uint32_t races_touched;
 
     struct reader reader;
     struct record_parser *parser;
@@ -145,6 +160,9 @@ void intake_end(struct shard *s, struct delivery *d, enum err why, enum outcome 
  * that it was. NULL: no memory now, or *changed. */
 struct delivery *intake_again(struct shard *s, struct flow *f, const struct parking *p,
                               struct span line, bool *changed);
+
+/* Which address of the lane's host is refused, and why; once while the lane is known. */
+void refusal_show(struct shard *s, struct lane *l);
 
 /* waiting.c */
 /* Parks a delivery that waits in no queue: in its flow's backlog (due_ns 0) or until due_ns. False:
@@ -223,7 +241,44 @@ void gate_lane_timer(struct shard *s, struct lane *l);
 void gate_flow_block(struct shard *s, struct flow *f, uint64_t until_ns);
 void gate_flow_timer(struct shard *s, struct flow *f);
 
+/* names.c */
+/* False: *why is a clause that says what is wrong. */
+bool names_open(struct shard *s, const char **why) MUST_USE;
+void names_close(struct shard *s);
+/* Once a turn, after the timers: answers reach their lanes. */
+void names_tend(struct shard *s);
+/* Nothing is to be asked any more; names_idle(): and nothing is under way. */
+void names_stop(struct shard *s);
+bool names_idle(const struct shard *s);
+/* Whether the turn may wait: nothing was asked since names_tend(). */
+bool names_wait(const struct shard *s);
+enum naming_look {
+    NAMES_READY,   /* the lane has addresses, or a connection that needs none */
+    NAMES_WAIT,    /* they are being asked for; the lane is blocked */
+    NAMES_NOWHERE, /* there are none, see its naming's `why` */
+    NAMES_REFUSED, /* the policy refuses all of them */
+};
+/* Whether the delivery, which is next in its lane, has an address to go to. */
+enum naming_look names_look(struct shard *s, struct lane *l, const struct delivery *d);
+/* Connects to all its addresses failed: they may have moved. */
+void names_doubt(struct shard *s, struct lane *l);
+
+/* race.c */
+size_t race_bytes(void);
+/* Connects c for ex, whose delivery is one of the lane's. */
+void race_open(struct shard *s, struct conn *c, struct lane *l, struct exchange *ex);
+void race_timer(struct shard *s, struct wheel_node *n);
+bool race_tried(void *ctx, struct conn *c, enum err why); /* struct conn_events */
+void race_exchange_done(struct shard *s, struct conn *c, const struct exchange *ex);
+void race_conn_ended(struct shard *s, struct conn *c);
+/* Only the connect that has the exchange goes on. */
+void race_cut(struct shard *s, struct conn *c);
+/* Whether the delivery's attempt has an address left that did not fail since it began. */
+bool race_addresses_left(const struct delivery *d);
+
 /* dispatch.c */
+/* A new connection for the lane; NULL: none is free for it. */
+struct conn *dispatch_conn(struct shard *s, struct lane *l);
 extern const struct conn_events dispatch_events;
 void dispatch(struct shard *s);
 /* A wheel node has expired. */

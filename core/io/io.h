@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct io;
 struct io_op;
@@ -44,6 +45,7 @@ enum io_kind {
     IO_READ,    /* file fd at offset (IO_OFFSET_NONE: a pipe's current place); may be short */
     IO_WRITE,   /* file fd at offset (IO_OFFSET_NONE: a pipe or append); may be short */
     IO_SYNC,    /* fdatasync of file fd */
+    IO_POLL,    /* watched socket fd, see below: res is those of events that are there, or more */
     IO_KIND_COUNT
 };
 
@@ -57,8 +59,8 @@ struct io_op {
     const struct addr *bind_addr; /* IO_CONNECT; NULL: the kernel chooses */
     uint64_t offset;              /* IO_READ, IO_WRITE: bytes from the start, or IO_OFFSET_NONE */
     uint64_t backend;             /* backend's own */
-    uint32_t len;                 /* bytes */
-    int32_t fd;                   /* slot (sockets) or descriptor from io_file_open() (files) */
+    uint32_t len;                 /* bytes; IO_POLL: events, POLLIN and POLLOUT of <poll.h> */
+    int32_t fd;                   /* slot (sockets) or descriptor (files, watched sockets) */
     uint16_t generation;          /* backend's: counts submits, so that a stale completion shows */
     uint8_t kind;                 /* enum io_kind */
     bool in_flight;               /* backend's; read by all */
@@ -95,6 +97,19 @@ void io_cancel(struct io *io, struct io_op *op);
  * busy; 1: none. Returns the number of done() calls. */
 uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch);
 uint32_t io_in_flight(const struct io *io);
+
+/* ---- watched sockets: for a library that sends and receives by itself ----------------------- */
+
+/* Never blocking; IO_POLL says when there is something to do. For few bytes now and then (the DNS):
+ * each call is a system call of its own. Results are 0, a count, or -errno. */
+enum io_transport { IO_DATAGRAM, IO_STREAM };
+int io_watched_open(struct io *io, int family, enum io_transport transport, int32_t *fd) MUST_USE;
+/* -EINPROGRESS: it will be writable once it is connected, or has failed to. */
+int io_watched_connect(struct io *io, int32_t fd, const struct addr *to) MUST_USE;
+/* Bytes taken or given; -EAGAIN: none now. from: whom they are from, unless NULL. */
+int64_t io_watched_send(struct io *io, int32_t fd, const struct iovec *pieces, uint32_t count);
+int64_t io_watched_recv(struct io *io, int32_t fd, void *buf, size_t bytes, struct addr *from);
+void io_watched_close(struct io *io, int32_t fd); /* no IO_POLL of it may be in flight */
 
 /* ---- files: opened and closed synchronously, at start and end only ------------------------ */
 

@@ -311,6 +311,7 @@ static void submit_one(struct io *io, struct io_op *op)
     case IO_READ: io_uring_prep_read(sqe, op->fd, op->buf, op->len, op->offset); break;
     case IO_WRITE: io_uring_prep_write(sqe, op->fd, op->buf, op->len, op->offset); break;
     case IO_SYNC: io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC); break;
+    case IO_POLL: io_uring_prep_poll_add(sqe, op->fd, op->len); break;
     case IO_CONNECT:
     case IO_RECV:
     case IO_KIND_COUNT: UNREACHABLE();
@@ -501,4 +502,47 @@ uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch)
     io_uring_cq_advance(&io->ring, n);
     for (unsigned i = 0; i < n; i++) count += completed(io, &io->gathered[i]);
     return count;
+}
+
+/* ---- watched sockets: the kernel's own, non-blocking; the ring only polls them -------------- */
+
+int io_watched_open(struct io *io, int family, enum io_transport transport, int32_t *fd)
+{
+    CHECK(io != NULL);
+    int type = transport == IO_STREAM ? SOCK_STREAM : SOCK_DGRAM;
+    int opened = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (opened < 0) return -errno;
+    *fd = opened;
+    return 0;
+}
+
+int io_watched_connect(struct io *io, int32_t fd, const struct addr *to)
+{
+    CHECK(io != NULL && fd >= 0);
+    return connect(fd, &to->sa, addr_len(to)) < 0 ? -errno : 0;
+}
+
+int64_t io_watched_send(struct io *io, int32_t fd, const struct iovec *pieces, uint32_t count)
+{
+    CHECK(io != NULL && fd >= 0);
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = count};
+    ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n < 0 ? -errno : n;
+}
+
+int64_t io_watched_recv(struct io *io, int32_t fd, void *buf, size_t bytes, struct addr *from)
+{
+    CHECK(io != NULL && fd >= 0);
+    struct addr sender;
+    socklen_t room = sizeof sender;
+    ssize_t n = recvfrom(fd, buf, bytes, MSG_DONTWAIT, &sender.sa, &room);
+    if (n < 0) return -errno;
+    if (from != NULL) *from = sender;
+    return n;
+}
+
+void io_watched_close(struct io *io, int32_t fd)
+{
+    CHECK(io != NULL && fd >= 0);
+    close(fd);
 }

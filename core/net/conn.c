@@ -79,10 +79,13 @@ void conn_expired(struct conn *c)
     CHECK(c->state != CONN_FREE);
     if (c->deadline_ns > io_now_ns(c->pool->io)) return;
     CHECK(c->state != CONN_CLOSING);
-    if (c->state == CONN_IDLE) conn_close(c, ERR_OK);
-    else if (c->state == CONN_CONNECTING && c->deadline_ns < c->ex->deadline_ns)
-        conn_close(c, ERR_CONNECT_TIMEOUT);
-    else conn_close(c, c->send_failed ? ERR_RESET : ERR_TIMEOUT);
+    enum err why = c->send_failed ? ERR_RESET : ERR_TIMEOUT;
+    if (c->state == CONN_IDLE) why = ERR_OK;
+    if (c->state == CONN_CONNECTING) {
+        if (c->ex == NULL || c->deadline_ns < c->ex->deadline_ns) why = ERR_CONNECT_TIMEOUT;
+        (void)c->pool->events->tried(c->pool->ctx, c, why);
+    }
+    conn_close(c, why);
 }
 
 /* ---- the one way out ---------------------------------------------------------------------- */
@@ -176,6 +179,23 @@ static void send_start(struct conn *c)
     io_submit(c->pool->io, &c->op_out);
 }
 
+void conn_attach(struct conn *c, struct exchange *ex)
+{
+    CHECK(c->state == CONN_CONNECTING);
+    exchange_attach(c, ex);
+    if (ex->trace != NULL) ex->trace->addr = c->to;
+    if (ex->deadline_ns < c->deadline_ns) deadline_set(c, ex->deadline_ns);
+}
+
+struct exchange *conn_detach(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    CHECK(c->state == CONN_CONNECTING);
+    CHECK(ex != NULL);
+    c->ex = NULL;
+    return ex;
+}
+
 void conn_open(struct conn *c, const struct addr *to, const struct addr *from, struct exchange *ex)
 {
     CHECK(c->state == CONN_FREE);
@@ -183,15 +203,15 @@ void conn_open(struct conn *c, const struct addr *to, const struct addr *from, s
     struct io *io = c->pool->io;
     c->served = 0;
     c->connected = c->closed = false;
+    c->to = *to;
     c->pool->opened++;
     conn_goto(c, CONN_CONNECTING);
-    exchange_attach(c, ex);
-    uint64_t due_ns = io_now_ns(io) + c->pool->connect_timeout_ns;
-    deadline_set(c, due_ns < ex->deadline_ns ? due_ns : ex->deadline_ns);
-    trace_connecting(ex->trace, to, io_now_ns(io));
+    deadline_set(c, io_now_ns(io) + c->pool->connect_timeout_ns);
+    if (ex != NULL) conn_attach(c, ex);
+    if (ex != NULL) trace_connecting(ex->trace, to, io_now_ns(io));
     c->op_out.kind = IO_CONNECT;
     c->op_out.done = connect_done;
-    c->op_out.addr = to;
+    c->op_out.addr = &c->to;
     c->op_out.bind_addr = from;
     io_submit(io, &c->op_out);
 }
@@ -232,11 +252,14 @@ static void connect_done(struct io_op *op, int32_t res)
         return;
     }
     CHECK(c->state == CONN_CONNECTING);
-    if (res < 0) {
-        conn_end(c, err_of_connect(res));
+    enum err why = res < 0 ? err_of_connect(res) : ERR_OK;
+    c->connected = why == ERR_OK;
+    bool wanted = c->pool->events->tried(c->pool->ctx, c, why);
+    if (!wanted || !c->connected) {
+        conn_end(c, why);
         return;
     }
-    c->connected = true;
+    CHECK(c->ex != NULL);
     trace_at(c->ex->trace, TRACE_CONNECTED, io_now_ns(c->pool->io));
     conn_goto(c, CONN_BUSY);
     deadline_set(c, c->ex->deadline_ns);
@@ -338,7 +361,7 @@ void conn_validate(const struct conn *c)
         CHECK(c->ex == NULL);
         break;
     case CONN_CONNECTING:
-        CHECK(c->ex != NULL && c->op_out.in_flight && !c->op_in.in_flight);
+        CHECK(c->op_out.in_flight && !c->op_in.in_flight);
         CHECK(c->deadline_ns != CONN_NO_DEADLINE);
         break;
     case CONN_BUSY:

@@ -39,8 +39,12 @@ struct conn;
 #define CONN_NO_DEADLINE UINT64_MAX
 
 /* How the pool's owner hears of its connections; none may be NULL. Only deadline() and leaving()
- * are ever called from inside conn_open(), conn_send() or conn_close(). */
+ * are ever called from inside conn_open(), conn_send(), conn_attach() or conn_close(). */
 struct conn_events {
+    /* The connect has succeeded (ERR_OK), failed, or takes too long (ERR_TIMEOUT: for the attempt);
+     * c is still CONN_CONNECTING and may be given an exchange, or be relieved of its own. False:
+     * nobody wants the connection. */
+    bool (*tried)(void *ctx, struct conn *c, enum err why);
     /* c->deadline_ns has changed; CONN_NO_DEADLINE: there is none any more. */
     void (*deadline)(void *ctx, struct conn *c);
     /* ex has ended, see ex->why. The connection is CONN_IDLE (and may be given a next exchange
@@ -54,8 +58,9 @@ struct conn_events {
 
 struct conn {
     struct conn_pool *pool;
-    struct exchange *ex;      /* lent; NULL unless CONNECTING, BUSY, or CLOSING and not yet told */
+    struct exchange *ex;      /* lent; BUSY has one, CONNECTING and CLOSING may */
     void *lane;               /* whose connection it is; the owner's */
+    void *race;               /* the connects that it competes with; the owner's */
     struct conn *next, *prev; /* owner's list of idle ones; pool's list of free ones (next) */
     uint64_t deadline_ns;     /* io_now_ns()'s clock; what happens then depends on the state */
     uint64_t idle_since_ns;   /* CONN_IDLE */
@@ -66,8 +71,10 @@ struct conn {
     bool sent_all;            /* the kernel took the whole request */
     bool sent_some;           /* at least a byte of it */
     bool send_failed;         /* the rest is up to the receive side, for a short time */
-    struct io_op op_out;      /* connect, send, close: one at a time */
-    struct io_op op_in;       /* the multishot receive */
+    bool trying;              /* counted as under way; the owner's */
+    struct addr to;
+    struct io_op op_out; /* connect, send, close: one at a time */
+    struct io_op op_in;  /* the multishot receive */
 };
 
 struct conn_pool {
@@ -88,9 +95,13 @@ void conn_pool_close(struct conn_pool *p); /* every connection must be FREE */
 /* NULL when all are in use: wait. The caller must conn_open() it. */
 struct conn *conn_take(struct conn_pool *p);
 
-/* Connects to *to (from *from unless NULL) and then sends ex. Both addresses and ex are lent:
- * addresses until the connection is no longer CONNECTING, ex until done(). */
+/* Connects to *to (from *from unless NULL, which is lent until that is over) and then sends ex,
+ * which is lent until done(). NULL: there may be one to send when it is connected, see tried(). */
 void conn_open(struct conn *c, const struct addr *to, const struct addr *from, struct exchange *ex);
+/* Of one that is CONN_CONNECTING: gives it an exchange; takes it away, as if it had never been
+ * there, after which the connection must be given another or be closed. */
+void conn_attach(struct conn *c, struct exchange *ex);
+struct exchange *conn_detach(struct conn *c);
 /* Sends ex on a connection that is CONN_IDLE. */
 void conn_send(struct conn *c, struct exchange *ex);
 /* Ends it whatever it is doing: its exchange, if any, ends with `why`. CLOSING stays so. */

@@ -9,6 +9,7 @@
 #include "tests/sim/io_sim.h"
 
 #include "tests/sim/disk_sim.h"
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/net_sim.h"
 
 #include <errno.h>
@@ -202,6 +203,7 @@ void io_submit(struct io *io, struct io_op *op)
     }
     world_trace(w, "submit", op->kind, (uint64_t)(int64_t)op->fd, op->len);
     if (op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_SYNC) file_submit(w, p);
+    else if (op->kind == IO_POLL) dns_sim_poll(w->dns, p);
     else net_submit(w->net, p);
 }
 
@@ -215,6 +217,7 @@ static void cancel_effect(struct world *w, void *obj, uint64_t serial)
         return;
     }
     if (p->kind == IO_READ || p->kind == IO_WRITE || p->kind == IO_SYNC) file_cancel(w, p);
+    else if (p->kind == IO_POLL) dns_sim_poll_cancel(p);
     else net_cancel(w->net, p);
 }
 
@@ -256,7 +259,9 @@ static struct io_op *pend_give(struct pend *p)
 static void finish(struct pend *p, int32_t res)
 {
     struct world *w = p->io->world;
-    if (p->kind != IO_READ && p->kind != IO_WRITE && p->kind != IO_SYNC) net_finish(w->net, p, res);
+    if (p->kind == IO_POLL) dns_sim_poll_home(w->dns, p);
+    else if (p->kind != IO_READ && p->kind != IO_WRITE && p->kind != IO_SYNC)
+        net_finish(w->net, p, res);
     world_trace(w, "done", p->kind, (uint64_t)(int64_t)res, (uint64_t)(int64_t)p->op->fd);
     w->completions++;
     struct io_op *op = pend_give(p);

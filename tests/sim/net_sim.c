@@ -1,5 +1,6 @@
 #include "tests/sim/net_sim.h"
 
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/server_sim.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ void net_count(const struct net_sim *n, uint32_t *sockets, uint32_t *sending)
         for (uint32_t k = 0; k < n->ios[i].count; k++) {
             const struct sock *s = &n->ios[i].sock[k];
             *sockets += s->state != SOCK_FREE;
-            *sending += s->op[IO_CONNECT] != NULL || s->op[IO_SEND] != NULL;
+            *sending += s->op[IO_SEND] != NULL;
         }
 }
 
@@ -140,14 +141,20 @@ static bool addr_same(const struct addr *a, const struct addr *b)
            memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
 }
 
-static struct net_host *host_of(struct net_sim *n, const struct addr *to)
+static struct net_host *host_at(struct net_sim *n, const struct addr *to, uint32_t *which)
 {
     for (uint32_t i = 0; i < n->hosts_count; i++)
-        for (uint32_t k = 0; k < n->host[i].addrs_count; k++)
-            if (addr_same(&n->host[i].addr[k], to)) return &n->host[i];
+        for (*which = 0; *which < n->host[i].addrs_count; ++*which)
+            if (addr_same(&n->host[i].addr[*which], to)) return &n->host[i];
     char text[ADDR_TEXT_BYTES];
     addr_text(to, text);
     sim_fail("a connect to %s, where no record wants to go", text);
+}
+
+static struct net_host *host_of(struct net_sim *n, const struct addr *to)
+{
+    uint32_t which;
+    return host_at(n, to, &which);
 }
 
 static struct wire *wire_new(struct net_sim *n, struct pend *p, struct net_host *host)
@@ -202,12 +209,13 @@ static void connect_effect(struct world *w, void *obj, uint64_t serial)
 }
 
 /* What the network will say to this connect. */
-static int32_t connect_draw(struct world *w, const struct net_host *host)
+static int32_t connect_draw(struct world *w, const struct net_host *host, uint32_t which)
 {
     const struct knobs *k = &w->knobs;
     static const int nowhere[] = {ENETUNREACH, EHOSTUNREACH, ECONNRESET};
     static const int nothing_left[] = {EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS};
     if (world_draw(w, k->connect_nores)) return -nothing_left[world_below(w, 4)];
+    if (host->dead >> which & 1) return which % 2 == 0 ? -ECONNREFUSED : -ETIMEDOUT;
     if (host->blackhole || world_draw(w, k->connect_lost)) return -ETIMEDOUT;
     if (host->refuses || world_draw(w, k->connect_refused)) return -ECONNREFUSED;
     if (world_draw(w, k->connect_noroute)) return -nowhere[world_below(w, 3)];
@@ -219,11 +227,13 @@ static void connect_submit(struct net_sim *n, struct pend *p, struct sock *s)
     struct world *w = n->world;
     RULE(s->state == SOCK_FREE, "connect on socket %d, which is in use", p->op->fd);
     RULE(p->op->addr != NULL, "connect to nowhere");
-    struct net_host *host = host_of(n, p->op->addr);
+    uint32_t which;
+    struct net_host *host = host_at(n, p->op->addr, &which);
     RULE(!host->forbidden, "connect to an address that the policy refuses");
+    dns_sim_connects(w->dns, p->io, net_host_index(n, host), which);
     host->connects++;
     s->state = SOCK_CONNECTING;
-    p->res = connect_draw(w, host);
+    p->res = connect_draw(w, host, which);
     uint64_t wait_ns = world_latency_ns(w, w->knobs.slow, NET_TAIL_BITS);
     /* Unanswered: most often for as long as the kernel tries, sometimes an ICMP comes early. */
     if (p->res == -ETIMEDOUT && !world_draw(w, 20)) wait_ns = SYN_GIVE_UP_S * UINT64_C(1000000000);
@@ -463,6 +473,7 @@ void net_submit(struct net_sim *n, struct pend *p)
     case IO_READ:
     case IO_WRITE:
     case IO_SYNC:
+    case IO_POLL:
     case IO_KIND_COUNT: UNREACHABLE();
     }
     s->op[p->kind] = p;
@@ -485,6 +496,7 @@ void net_cancel(struct net_sim *n, struct pend *p)
     case IO_READ:
     case IO_WRITE:
     case IO_SYNC:
+    case IO_POLL:
     case IO_KIND_COUNT: UNREACHABLE();
     }
 }

@@ -10,7 +10,7 @@
 
 #include "tests/sim/io_sim.h"
 
-enum { NET_HOSTS_MAX = 48, NET_HOST_ADDRS_MAX = 2 };
+enum { NET_HOSTS_MAX = 48, NET_HOST_ADDRS_MAX = 8 };
 
 /* Where a virtual receiver listens, and how it treats those who connect. */
 struct net_host {
@@ -18,6 +18,7 @@ struct net_host {
     uint32_t addrs_count;
     bool forbidden; /* no one may ever try to connect: the policy refuses it */
     bool refuses;   /* nothing listens there */
+    uint32_t dead;  /* a bit for each address that is no good, though others are */
     bool blackhole; /* no packet ever comes back */
     uint32_t limit; /* connections at the same time that the engine was told to keep to */
     uint32_t open;  /* as the receiver counts them */
@@ -68,7 +69,7 @@ uint32_t net_host_index(const struct net_sim *n, const struct net_host *h);
 void net_attach(struct net_sim *n, struct io *io, uint32_t sockets);
 void net_detach(struct net_sim *n, struct io *io); /* RULE: every slot is free */
 
-/* Sockets in use, and connects and sends in flight, of all rings. */
+/* Sockets in use, and sends in flight, of all rings. */
 void net_count(const struct net_sim *n, uint32_t *sockets, uint32_t *sending);
 
 /* For io_sim.c: an IO_CONNECT, IO_SEND, IO_RECV or IO_CLOSE begins, is cancelled, goes home. */

@@ -1,6 +1,7 @@
 #include "tests/sim/play.h"
 
 #include "core/engine/shard.h"
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/io_sim.h"
 #include "tests/sim/json_scan.h"
 #include "tests/sim/net_sim.h"
@@ -60,6 +61,8 @@ struct play *play_new(uint64_t seed)
     c->hosts_max = 1024;
     c->policy = &p->policy;
     c->resolver = p->resolver;
+    c->dns_servers[0] = dns_sim_server();
+    c->dns_servers_count = 1;
     c->user_agent = p->truth.user_agent;
     p->start_ns = p->world->now_ns;
     p->start_wall_ns = p->world->wall_ns + p->world->now_ns;
@@ -245,6 +248,7 @@ void play_run(struct play *p, double within)
     struct world *w = p->world;
     p->truth.retry = &p->config.retry;
     p->truth.timeout_ns = p->config.timeout_ns;
+    p->truth.dns_timeout_ns = p->config.dns_timeout_ns;
     for (uint32_t i = 0; i < net_hosts_count(w->net); i++)
         if (net_host(w->net, i)->limit == UINT32_MAX)
             net_host(w->net, i)->limit = p->config.host_connections;

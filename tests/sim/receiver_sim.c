@@ -1,5 +1,7 @@
 #include "tests/sim/receiver_sim.h"
 
+#include "tests/sim/dns_sim.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,7 +126,9 @@ void receivers_heal(struct world *w, struct receivers *all)
     for (uint32_t i = 0; i < net_hosts_count(w->net); i++) {
         net_host(w->net, i)->refuses = false;
         net_host(w->net, i)->blackhole = false;
+        net_host(w->net, i)->dead = 0;
     }
+    dns_sim_heal(w->dns);
 }
 
 /* ---- quotas -------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "tests/sim/referee.h"
 
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/json_scan.h"
 #include "tests/sim/server_sim.h"
 
@@ -201,6 +202,9 @@ static bool may_go_again(const struct truth_send *e)
 static bool explained(const struct told *r, const struct truth_send *e, const struct net_host *h,
                       const struct config *c)
 {
+    const struct world *w = world_current;
+    const struct dns_name *n = dns_sim_of_host(w->dns, r->line->host);
+    bool dns_fails = n != NULL && (n->lost + n->failed > 0 || w->knobs.dns_bad > 0);
     bool before_send = e == NULL || may_go_again(e) || r->attempts > e->attempt;
     switch (r->error) {
     case ERR_OK: return e != NULL && e->consumed && e->handler_ran;
@@ -220,7 +224,9 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
     case ERR_TLS_HANDSHAKE:
     case ERR_TLS_TIMEOUT:
     case ERR_TRUNCATED: return false; /* no receiver here speaks TLS */
-    case ERR_BLOCKED_ADDRESS: return h->forbidden;
+    case ERR_BLOCKED_ADDRESS: return h->forbidden || (n != NULL && n->refused > 0);
+    case ERR_DNS_FAILURE: return before_send && n != NULL && (n->none > 0 || dns_fails);
+    case ERR_DNS_TIMEOUT: return before_send && dns_fails;
     case ERR_EXPIRED: return false; /* told as expired, which is judged elsewhere */
     case ERR_STOPPED: return false; /* such records stay pending */
     case ERR_COUNT: break;
@@ -232,6 +238,7 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
 static void answer_check(const struct told *r, const struct truth_send *e, const struct config *c)
 {
     if (e == NULL || !e->consumed || r->attempts > e->attempt) return;
+    if (r->error == ERR_BLOCKED_ADDRESS) return; /* it was to be tried again, and could not be */
     uint32_t due = answer_verdicts(e->kind);
     if (e->conn->tainted) due |= BIT(ERR_BAD_RESPONSE) | BIT(ERR_STATUS_RETRY);
     if (due & BIT(r->error)) {
@@ -290,7 +297,8 @@ static void attempts_check(const struct told *r, const struct scene *s)
     uint64_t least = e != NULL ? e->attempt : 0;
     for (uint32_t i = 0; i < l->sends; i++) least -= l->send[i].unsure;
     uint64_t most = 1 + s->config.retry.retries;
-    if (r->outcome != OUTCOME_EXPIRED && least == 0) least = 1;
+    bool blocked = r->error == ERR_BLOCKED_ADDRESS; /* its name leads there now */
+    if (r->outcome != OUTCOME_EXPIRED && !blocked && least == 0) least = 1;
     if (h->forbidden) least = most = 0;
     RULE(r->attempts >= least && r->attempts <= most,
          "line %u: %" PRIu64 " attempts; at the receiver %" PRIu64 ", at most %" PRIu64, l->number,
@@ -458,7 +466,9 @@ static void event_check(struct truth_line *l, const struct jscan *j)
     l->event_terminal = terminal;
     /* Where the result could not be written: it repeats the number of the last attempt. */
     bool repeats = l->results == 0 && retries + 1 == l->attempt_events;
-    bool over = terminal && (repeats || (l->results > 0 && l->outcome == OUTCOME_EXPIRED));
+    bool blocked = l->results > 0 && l->error == ERR_BLOCKED_ADDRESS;
+    bool over = terminal &&
+                (repeats || (l->results > 0 && (l->outcome == OUTCOME_EXPIRED || blocked)));
     bool attempt = !over && (l->results == 0 || l->attempts > 0);
     if (attempt) {
         RULE(retries == l->attempt_events, "line %u: retry %" PRIu64 " after %u attempts",

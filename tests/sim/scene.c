@@ -1,5 +1,6 @@
 #include "tests/sim/scene.h"
 
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/server_sim.h"
 #include "tests/sim/sign_sim.h"
 #include "tls/sign.h"
@@ -19,7 +20,15 @@ enum {
 
 /* ---- receivers ----------------------------------------------------------------------------- */
 
-enum place { PLACE_V4, PLACE_V6, PLACE_NAME, PLACE_LOCALHOST, PLACE_PUBLIC, PLACE_COUNT };
+enum place {
+    PLACE_V4,
+    PLACE_V6,
+    PLACE_NAME,
+    PLACE_LOCALHOST,
+    PLACE_PUBLIC,
+    PLACE_DNS,
+    PLACE_COUNT
+};
 
 static void addr_put(struct net_host *h, const char *text, uint16_t port)
 {
@@ -38,6 +47,57 @@ static void allow(struct scene *s, const char *net)
     struct policy *p = &s->policy;
     CHECK(p->allow_count < POLICY_NETS_MAX);
     CHECK(net_parse(net, &p->allow[p->allow_count++]));
+}
+
+/* What the DNS says from some time on: other addresses, none, or some that the policy refuses. */
+static void name_moves(struct scene *s, struct dns_name *n, uint32_t all)
+{
+    struct world *w = s->world;
+    uint64_t within_ns = s->sched ? s->heal_ns - w->now_ns : MS * (1 + world_below(w, 8000));
+    n->moves_ns = w->now_ns + prng_below(&w->dice, within_ns + 1);
+    n->set[0].ttl_s = world_below(w, 5);
+    n->set[1] = n->set[0];
+    switch (world_below(w, 4)) {
+    case 0: n->set[1].addrs = all & ~n->set[0].addrs; break;
+    case 1: n->set[1].none = true; break;
+    case 2: n->set[1].addrs = 0; break;
+    default: n->set[1].addrs = all; break;
+    }
+    if (n->set[1].addrs == 0) n->set[1].privates = 1;
+    if (world_draw(w, 30)) n->set[1].privates = 1 + world_below(w, DNS_SIM_PRIVATE_MAX);
+    if (world_draw(w, 30)) { /* the other way round */
+        struct dns_set swap = n->set[0];
+        n->set[0] = n->set[1];
+        n->set[1] = swap;
+    }
+}
+
+/* One whose addresses the DNS has: several, mostly dead ones among them. */
+static void host_by_name(struct scene *s, struct net_host *h, struct scene_host *name, uint32_t i)
+{
+    struct world *w = s->world;
+    bool trouble = !s->fair && !s->calm;
+    char text[48];
+    uint32_t count = world_draw(w, 40) ? 1 : 1 + world_below(w, NET_HOST_ADDRS_MAX);
+    for (uint32_t k = 0; k < count; k++) {
+        bool v6 = world_draw(w, 30);
+        snprintf(text, sizeof text, v6 ? "fd00:3:%x::%x" : "10.3.%u.%u", i + 1, k + 1);
+        addr_put(h, text, name->port);
+    }
+    if (trouble && count > 1 && world_draw(w, 60))
+        h->dead = ((1U << count) - 1) & ~BIT(world_below(w, count));
+    snprintf(name->name, sizeof name->name, "svc%u.dns.test", i);
+    struct dns_name *n = dns_sim_add(w->dns, name->name, i);
+    uint32_t all = (1U << count) - 1;
+    n->set[0] =
+        (struct dns_set){.addrs = all, .ttl_s = world_draw(w, 50) ? world_below(w, 5) : 600};
+    if (!trouble) return;
+    if (count > 2 && world_draw(w, 30)) n->set[0].addrs = all & 0x2d;
+    if (n->set[0].addrs == 0) n->set[0].addrs = all;
+    if (world_draw(w, 30)) name_moves(s, n, all);
+    if (world_draw(w, 15)) n->set[0].privates = 1;
+    n->silent = world_draw(w, 4);
+    if (world_draw(w, 8)) n->delay_ns = MS * world_below(w, 8000);
 }
 
 /* One that may be connected to. */
@@ -69,6 +129,7 @@ static void host_open(struct scene *s, struct net_host *h, struct scene_host *na
         addr_put(h, "127.0.0.1", name->port);
         addr_put(h, "::1", name->port);
         break;
+    case PLACE_DNS: host_by_name(s, h, name, i); break;
     case PLACE_PUBLIC:
     case PLACE_COUNT:
         snprintf(name->name, sizeof name->name, "1.2.3.%u", i + 1);
@@ -157,13 +218,16 @@ static void config_draw(struct scene *s)
     c->connections = 1 + world_below(w, 16);
     c->host_connections = 1 + world_below(w, 6);
     s->tight = world_draw(w, s->crowd ? 50 : 10);
-    uint64_t most = UINT64_C(1835008) + 65536 * world_below(w, 16);
+    uint64_t most = UINT64_C(2621440) + 65536 * world_below(w, 16);
     c->memory_bytes = c->shards * (s->tight ? UINT64_C(262144) : most);
     c->timeout_ns = MS * (100 + world_below(w, 4000));
     c->connect_timeout_ns = MS * (50 + world_below(w, 2000));
     c->idle_timeout_ns = MS * (10 + world_below(w, 3000));
     s->truth.connect_within_ns = c->connect_timeout_ns + SLACK_MS * MS;
     s->truth.close_within_ns = c->timeout_ns + c->idle_timeout_ns + SLACK_MS * MS;
+    c->dns_timeout_ns = s->truth.dns_timeout_ns = MS * (40 + world_below(w, 5000));
+    c->dns_servers[0] = dns_sim_server();
+    c->dns_servers_count = 1;
     c->policy = &s->policy;
     c->resolver = s->resolver;
     c->user_agent = s->truth.user_agent = "sim/1";

@@ -319,7 +319,7 @@ static const struct {
     REJECT_LEN("{\"url\":\"http://10.0.0.1/\",}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1/\",\"id\":\"\xFF\xFE\"}"),
     REJECT_LEN("{\"url\":\"http://10.0.0.1/\",\"id\":\"a\0b\"}"),
-    REJECT_LEN("{\"url\":\"http://name.that.needs.dns.example/\"}"),
+    REJECT_LEN("{\"url\":\"http://10.0.0.1/\",\"method\":5}"),
     REJECT_LEN("\0\0\0"),
 };
 

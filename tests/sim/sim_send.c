@@ -52,7 +52,7 @@ static void stats_check(const struct run *run, const struct scene *s, struct run
     RULE(stats->accepted <= s->valid, "%" PRIu64 " accepted of %u", stats->accepted, s->valid);
     RULE(stats->in_flight <= (uint64_t)s->config.shards * s->config.connections,
          "%" PRIu64 " attempts in flight", stats->in_flight);
-    uint32_t sockets = 0, sending = 0;
+    uint32_t sockets = 0, sending = 0; /* a connect may be one of several for an attempt */
     net_count(s->world->net, &sockets, &sending);
     RULE(stats->connections_open == sockets, "%" PRIu64 " connections open of %u",
          stats->connections_open, sockets);

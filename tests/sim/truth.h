@@ -155,6 +155,7 @@ struct truth {
     /* How often and for how long the engine may try; NULL: once. */
     const struct retry_rules *retry;
     uint64_t timeout_ns;                 /* of one attempt */
+    uint64_t dns_timeout_ns;             /* of one question for a name */
     bool no_hints;                       /* answers ask for nothing */
     struct truth_log log[NET_HOSTS_MAX]; /* of each host */
 };

@@ -1,6 +1,7 @@
 #include "tests/sim/world.h"
 
 #include "tests/sim/disk_sim.h"
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/io_sim.h"
 #include "tests/sim/net_sim.h"
 
@@ -25,6 +26,7 @@ struct world *world_new(uint64_t seed)
     w->wall_ns = (uint64_t)WALL_START_S * 1000 * MS + prng_below(&w->dice, UINT64_C(1) << 50);
     w->trace = UINT64_C(1469598103934665603);
     w->net = net_new(w);
+    w->dns = dns_sim_new(w);
     w->disk = disk_new(w);
     world_current = w;
     return w;
@@ -35,6 +37,7 @@ void world_free(struct world *w)
     CHECK(w == world_current);
     RULE(w->ios_count == 0, "%u rings were never closed", w->ios_count);
     io_sim_free_closed(w);
+    dns_sim_free(w->dns);
     net_free(w->net);
     disk_free(w->disk);
     free(w->heap);

@@ -45,7 +45,10 @@
     X(disk_again,      20, "a file operation ends with EINTR or EAGAIN, nothing done") \
     X(stall,            5, "the process is not scheduled for up to 2 s") \
     X(oversleep,       50, "a sleep ends up to 5 ms late") \
-    X(wall_jump,        3, "wall time jumps by up to an hour, either way")
+    X(wall_jump,        3, "wall time jumps by up to an hour, either way") \
+    X(dns_lost,        40, "a question to the DNS, or its answer, is lost") \
+    X(dns_slow,        30, "the DNS takes up to 16 s") \
+    X(dns_bad,         30, "SERVFAIL, REFUSED, nonsense, an answer cut short, no socket")
 /* clang-format on */
 
 #define KNOB_FIELD(name, most, text) uint32_t name;
@@ -56,6 +59,7 @@ struct knobs {
 
 struct world;
 struct net_sim;
+struct dns_sim;
 struct disk;
 struct truth;
 struct io;
@@ -90,6 +94,7 @@ struct world {
     uint32_t io_opens_left; /* before that one */
     struct io *ios_closed;  /* owned: their memory stays until the end */
     struct net_sim *net;    /* owned */
+    struct dns_sim *dns;    /* owned */
     struct disk *disk;      /* owned */
     struct truth *truth;    /* lent by the scenario; may be NULL (self test) */
 };

@@ -31,6 +31,7 @@ Test(config, published_defaults)
     cr_expect_eq(c.memory_bytes, UINT64_C(256) << 20);
     cr_expect_eq(c.timeout_ns, 90 * SECOND_NS);
     cr_expect_eq(c.connect_timeout_ns, 10 * SECOND_NS);
+    cr_expect_eq(c.dns_timeout_ns, 5 * SECOND_NS);
     cr_expect_eq(c.idle_timeout_ns, 60 * SECOND_NS);
     cr_expect_eq(c.shards, 1);
     cr_expect(c.pin);

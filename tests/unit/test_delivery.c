@@ -73,13 +73,13 @@ Test(delivery, begins_blank)
         cr_expect_eq(d->attempt_ns, 0);
         cr_expect_eq(d->since_ns, 0);
         cr_expect_eq(d->sent, 0);
-        cr_expect_eq(d->address, 0);
+        cr_expect_eq(d->tries, 0);
         cr_expect_eq(d->body_len, 0);
         cr_expect_not(d->resent);
         cr_expect_not(d->fresh);
         cr_expect_not(wheel_armed(&d->timer));
         d->body_len = d->attempts = 7;
-        d->address = d->sent = 7;
+        d->tries = d->sent = 7;
         d->attempt_ns = d->since_ns = 7;
         d->resent = d->fresh = true;
         delivery_free(maker.slab, d);

@@ -22,6 +22,8 @@ static const struct row expected[] = {
     {ERR_STATUS_RETRY, "status_retry", ERR_CLASS_ANSWERED},
     {ERR_TIMEOUT, "timeout", ERR_CLASS_ANSWERED},
     {ERR_BAD_RESPONSE, "bad_response", ERR_CLASS_ANSWERED},
+    {ERR_DNS_FAILURE, "dns_failure", ERR_CLASS_UNREACHABLE},
+    {ERR_DNS_TIMEOUT, "dns_timeout", ERR_CLASS_UNREACHABLE},
     {ERR_CONNECT_REFUSED, "connect_refused", ERR_CLASS_UNREACHABLE},
     {ERR_CONNECT_TIMEOUT, "connect_timeout", ERR_CLASS_UNREACHABLE},
     {ERR_NO_ROUTE, "no_route", ERR_CLASS_UNREACHABLE},

@@ -23,11 +23,14 @@ TestSuite(lane, .init = world_begin);
 Test(lane, sizes)
 {
     static const char name[] = "hooks.customer.example:65535";
-    size_t lane = sizeof(struct lane) + sizeof(struct addr) + sizeof name - 1;
-    printf("bytes: lane %zu + %zu for an address + name = %zu, flow %zu, host %zu, pace %zu\n",
-           sizeof(struct lane), sizeof(struct addr), lane, sizeof(struct flow), sizeof(struct host),
+    size_t lane = sizeof(struct lane) + places_bytes(1);
+    size_t named = sizeof(struct lane) + sizeof(struct naming) + sizeof name - 1;
+    printf("bytes: lane %zu, with an address %zu, of a name for the DNS %zu with it, flow %zu, "
+           "host %zu, pace %zu\n",
+           sizeof(struct lane), lane, named, sizeof(struct flow), sizeof(struct host),
            sizeof(struct pace));
     cr_assert_leq(lane, 256);
+    cr_assert_leq(named, 384, "one class of the slab up");
     cr_assert_leq(sizeof(struct flow), 256);
     cr_assert_eq(sizeof(struct host), 128);
     cr_assert_eq(sizeof(struct pace), 128);
@@ -226,19 +229,67 @@ Test(lane, addresses_are_vetted)
     cr_assert_null(resolver_add(w.resolver, "mixed.test:80:127.0.0.1,10.0.0.1,10.9.0.1,10.0.0.2"));
     cr_assert_null(resolver_add(w.resolver, "bad.test:80:10.9.0.1,127.0.0.1"));
     cr_assert_eq(find_in(&w.lanes, "http://mixed.test/", &policy, &l), LANE_FOUND);
-    cr_assert_eq(l->addrs_count, 2);
+    cr_assert_not_null(l->places);
+    cr_assert_eq(l->places->count, 2);
     cr_assert_null(l->refused);
-    addr_text(&l->addrs[0], text);
+    addr_text(&l->places->at[0].addr, text);
     cr_expect_str_eq(text, "10.0.0.1:80");
-    addr_text(&l->addrs[1], text);
+    addr_text(&l->places->at[1].addr, text);
     cr_expect_str_eq(text, "10.0.0.2:80");
     cr_assert_eq(find_in(&w.lanes, "http://bad.test/", &policy, &l), LANE_FOUND);
-    cr_expect_eq(l->addrs_count, 0);
+    cr_expect_null(l->places);
     cr_expect_str_eq(l->refused, "--deny-net");
+    addr_text(lane_refused_addr(l), text);
+    cr_expect_str_eq(text, "10.9.0.1:80");
     cr_assert_eq(find_in(&w.lanes, "http://[::1]/", &policy, &l), LANE_FOUND);
     cr_expect_not_null(strstr(l->refused, "::1/128"), "%s", l->refused);
-    cr_assert_eq(find_in(&w.lanes, "http://mixed.test:81/", &policy, &l), LANE_NO_ADDRESS);
-    cr_assert_eq(w.lanes.count, 3, "a host without an address has no lane");
+    cr_assert_eq(find_in(&w.lanes, "http://mixed.test:81/", &policy, &l), LANE_FOUND);
+    cr_expect(l->by_name, "it needs the DNS");
+    cr_expect_null(l->places);
+    cr_expect_null(l->refused);
+    world_close();
+}
+
+/* What the DNS says is vetted like anything else, gets the lane's port, and replaces what it said
+ * before; what is known of addresses that stay is kept. */
+Test(lane, addresses_by_name)
+{
+    struct policy policy = {0};
+    struct lane *l;
+    char text[ADDR_TEXT_BYTES];
+    struct addr said[5];
+    memset(said, 0, sizeof said);
+    net_add(policy.allow, &policy.allow_count, "10.0.0.0/8");
+    for (int i = 0; i < 4; i++) {
+        said[i].v4.sin_family = AF_INET;
+        said[i].v4.sin_addr.s_addr = htonl((i < 2 ? 0x7f000001 : 0x0a000000) + (uint32_t)i);
+    }
+    said[4].v6.sin6_family = AF_INET6;
+    said[4].v6.sin6_addr.s6_addr[0] = 0x2a;
+    cr_assert_eq(find_in(&w.lanes, "http://hook.example:8080/", &policy, &l), LANE_FOUND);
+    lane_places_set(&w.lanes, l, &policy, said, 5, 1);
+    cr_assert_null(l->refused);
+    cr_assert_not_null(l->places);
+    cr_assert_eq(l->places->count, 3);
+    addr_text(&l->places->at[0].addr, text);
+    cr_expect_str_eq(text, "[2a00::]:8080");
+    addr_text(&l->places->at[1].addr, text);
+    cr_expect_str_eq(text, "10.0.0.2:8080");
+    l->places->at[1].failed_ns = 77;
+    lane_places_set(&w.lanes, l, &policy, said + 2, 1, 1);
+    cr_assert_eq(l->places->count, 1);
+    cr_expect_eq(l->places->at[0].failed_ns, 77);
+    lane_places_set(&w.lanes, l, &policy, said + 2, 1, 1); /* in the same place */
+    cr_expect_eq(l->places->at[0].failed_ns, 77);
+    lane_places_set(&w.lanes, l, &policy, said, 2, 1);
+    cr_expect_null(l->places, "what was allowed before is of no use now");
+    cr_expect_not_null(strstr(l->refused, "127.0.0.0/8"), "%s", l->refused);
+    addr_text(lane_refused_addr(l), text);
+    cr_expect_str_eq(text, "127.0.0.1:8080");
+    lane_places_set(&w.lanes, l, &policy, said, 5, 1);
+    cr_expect_null(l->refused);
+    lane_places_drop(&w.lanes, l);
+    cr_expect_null(l->places);
     world_close();
 }
 

@@ -49,6 +49,8 @@ Test(options, defaults_are_valid_and_those_of_the_manual)
     cr_assert_eq(options_number(o, OPT_MEMORY), 256 << 20);
     cr_assert_eq(options_number(o, OPT_TIMEOUT), UINT64_C(90000000000));
     cr_assert_eq(options_number(o, OPT_CONNECT_TIMEOUT), UINT64_C(10000000000));
+    cr_assert_eq(options_number(o, OPT_DNS_TIMEOUT), UINT64_C(5000000000));
+    cr_assert_eq(o->values[OPT_DNS_SERVER].items_count, 0);
     cr_assert_eq(options_number(o, OPT_PROGRESS), PROGRESS_AUTO);
     cr_assert_eq(options_number(o, OPT_STRICT), 0);
     cr_assert_geq(options_number(o, OPT_SHARDS), 1);
@@ -270,6 +272,9 @@ Test(options, bad_values_name_option_value_and_what_is_accepted)
         {"--deny-net=,", "a network"},
         {"--source-ip=300.0.0.1", "an IPv4 or IPv6 address"},
         {"--resolve=a:b:c", "HOST:PORT:ADDR"},
+        {"--dns-server=ns.example", "ADDR or ADDR:PORT"},
+        {"--dns-server=127.0.0.1:0", "ADDR or ADDR:PORT"},
+        {"--dns-timeout=0", "a time from 1ms to 1h"},
         {"--redact=a b:c", "a header or field name"},
         {"--rate=0/s", "a rate from 1/d to 10000000/s"},
         {"--rate=5", "a rate from 1/d to 10000000/s"},

@@ -283,3 +283,34 @@ Test(values, budgets)
         cr_assert(percent == 77 && per_s == 78, "\"%s\" wrote its result", bad[i].text);
     }
 }
+
+Test(values, servers)
+{
+    static const struct {
+        const char *text;
+        int family;
+        uint16_t port;
+    } good[] = {
+        {"9.9.9.9", AF_INET, 53},          {"127.0.0.1:5353", AF_INET, 5353},
+        {"1.2.3.4:65535", AF_INET, 65535}, {"::1", AF_INET6, 53},
+        {"[::1]", AF_INET6, 53},           {"[2620:fe::fe]:1", AF_INET6, 1},
+    };
+    static const char *const bad[] = {
+        "",           "ns.example", "9.9.9",   "9.9.9.9:", "9.9.9.9:0", "9.9.9.9:65536",
+        "9.9.9.9:5 ", "9.9.9.9:+5", "[::1",    "[::1]5",   "[9.9.9.9]", "[::1]:",
+        "::1:",       "1.2.3.4x",   " 1.2.3.4"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct addr a;
+        cr_assert(value_server(good[i].text, &a), "%s", good[i].text);
+        cr_expect_eq(a.sa.sa_family, good[i].family, "%s", good[i].text);
+        uint16_t port = a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port;
+        cr_expect_eq(ntohs(port), good[i].port, "%s", good[i].text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct addr a, before;
+        memset(&a, 0x5a, sizeof a);
+        before = a;
+        cr_expect(!value_server(bad[i], &a), "%s", bad[i]);
+        cr_expect(memcmp(&a, &before, sizeof a) == 0, "%s", bad[i]);
+    }
+}

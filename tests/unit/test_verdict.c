@@ -29,6 +29,8 @@ static const struct row rows[] = {
     {ERR_STATUS_RETRY,    VERDICT_RETRY,   OUTCOME_COUNT,     false, false, false},
     {ERR_TIMEOUT,         VERDICT_RETRY,   OUTCOME_COUNT,     false, false, false},
     {ERR_BAD_RESPONSE,    VERDICT_RETRY,   OUTCOME_COUNT,     false, false, false},
+    {ERR_DNS_FAILURE,     VERDICT_RETRY,   OUTCOME_COUNT,     false, true,  false},
+    {ERR_DNS_TIMEOUT,     VERDICT_RETRY,   OUTCOME_COUNT,     false, true,  false},
     {ERR_CONNECT_REFUSED, VERDICT_RETRY,   OUTCOME_COUNT,     false, true,  false},
     {ERR_CONNECT_TIMEOUT, VERDICT_RETRY,   OUTCOME_COUNT,     false, true,  false},
     {ERR_NO_ROUTE,        VERDICT_RETRY,   OUTCOME_COUNT,     false, true,  false},

@@ -142,6 +142,7 @@ static bool item_ok(const struct option_row *row, const char *text, uint64_t *nu
     uint8_t ports[PORTS_BYTES];
     size_t at;
     struct net net;
+    struct addr server;
     bool truth;
     switch (row->kind) {
     case OPTION_FLAG:
@@ -176,6 +177,7 @@ static bool item_ok(const struct option_row *row, const char *text, uint64_t *nu
     case OPTION_NAMES: return header_name_ok(span_of(text, strlen(text)));
     case OPTION_NETS: return net_parse(text, &net);
     case OPTION_ADDRS: return addr_parse(text);
+    case OPTION_SERVERS: return value_server(text, &server);
     }
     UNREACHABLE();
 }
@@ -225,6 +227,9 @@ static void accepted_text(const struct option_row *row, char *out, size_t size)
                  "10.0.0.0/8 or fd00::/8");
         return;
     case OPTION_ADDRS: snprintf(out, size, "an IPv4 or IPv6 address"); return;
+    case OPTION_SERVERS:
+        snprintf(out, size, "ADDR or ADDR:PORT, such as 9.9.9.9, 127.0.0.1:5353 or [::1]:53");
+        return;
     case OPTION_RESOLVE:
         snprintf(out, size, "HOST:PORT:ADDR, such as api.example:80:127.0.0.1");
         return;

@@ -48,6 +48,7 @@ enum option_kind {
     OPTION_NAMES,     /* repeatable: header or field names */
     OPTION_NETS,      /* repeatable: CIDR */
     OPTION_ADDRS,     /* repeatable: IP addresses */
+    OPTION_SERVERS,   /* repeatable: ADDR or ADDR:PORT */
     OPTION_RESOLVE,   /* repeatable: HOST:PORT:ADDR[,ADDR] */
 };
 

@@ -82,6 +82,8 @@
       "surely not sent") \
     X(TIMEOUT, "timeout", DURATION, "90s", OPTION_MS, 24 * OPTION_H, ATTEMPTS, ST, "TIME", \
       "Longest time for one whole attempt") \
+    X(DNS_TIMEOUT, "dns-timeout", DURATION, "5s", OPTION_MS, OPTION_H, ATTEMPTS, ST, "TIME", \
+      "Longest time to find a name's addresses") \
     X(CONNECT_TIMEOUT, "connect-timeout", DURATION, "10s", OPTION_MS, OPTION_H, ATTEMPTS, ST, \
       "TIME", "Longest time to connect") \
     X(RETRIES, "retries", COUNT, "5", 0, 100, ATTEMPTS, S, "N", \
@@ -124,6 +126,9 @@
       "Connect from this address of this machine; several are taken in turn (repeatable)") \
     X(RESOLVE, "resolve", RESOLVE, NULL, 1, 64, NETWORK, SCT, "HOST:PORT:ADDR", \
       "Connect to ADDR when a URL names HOST and PORT (repeatable)") \
+    X(DNS_SERVER, "dns-server", SERVERS, NULL, 1, 8, NETWORK, ST, "ADDR[:PORT]", \
+      "Ask this server for the addresses of names, in place of those of /etc/resolv.conf " \
+      "(repeatable)") \
     X(USER_AGENT, "user-agent", HEADER, "hookline/" HOOKLINE_VERSION, 0, 0, NETWORK, ST, "TEXT", \
       "User-Agent of records that have none of their own") \
     X(IDEMPOTENCY_KEY, "idempotency-key", FLAG, "no", 0, 0, SIGNING, ST, NULL, \

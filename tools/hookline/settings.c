@@ -41,6 +41,16 @@ static void set_source_ips(const struct option_value *v, struct config *c)
     c->source_ips_count = v->items_count;
 }
 
+static void set_servers(const struct option_value *v, struct config *c)
+{
+    CHECK(v->items_count <= CONFIG_DNS_SERVERS_MAX);
+    for (uint32_t i = 0; i < v->items_count; i++) {
+        bool ok = value_server(v->items[i], &c->dns_servers[i]);
+        CHECK(ok);
+    }
+    c->dns_servers_count = v->items_count;
+}
+
 static int set_network(const struct options *o, struct settings *s, char *error)
 {
     set_nets(&o->values[OPT_ALLOW_NET], s->policy.allow, &s->policy.allow_count);
@@ -67,6 +77,7 @@ static int set_network(const struct options *o, struct settings *s, char *error)
         s->config.ports = s->ports;
     }
     set_source_ips(&o->values[OPT_SOURCE_IP], &s->config);
+    set_servers(&o->values[OPT_DNS_SERVER], &s->config);
     return 0;
 }
 
@@ -97,6 +108,7 @@ static void set_config(const struct options *o, struct config *c)
     c->memory_bytes = options_number(o, OPT_MEMORY);
     c->timeout_ns = options_number(o, OPT_TIMEOUT);
     c->connect_timeout_ns = options_number(o, OPT_CONNECT_TIMEOUT);
+    c->dns_timeout_ns = options_number(o, OPT_DNS_TIMEOUT);
     c->user_agent = options_text(o, OPT_USER_AGENT);
     c->idempotency_key = options_number(o, OPT_IDEMPOTENCY_KEY) != 0;
 }

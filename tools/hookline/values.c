@@ -3,6 +3,7 @@
 
 #include "core/base/check.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -188,6 +189,36 @@ const char *value_budget(const char *text, uint32_t *percent, uint32_t *per_s)
     *percent = (uint32_t)share;
     *per_s = (uint32_t)floor;
     return NULL;
+}
+
+bool value_server(const char *text, struct addr *out)
+{
+    CHECK(text != NULL);
+    CHECK(out != NULL);
+    char host[INET6_ADDRSTRLEN];
+    bool brackets = *text == '[';
+    const char *from = text + brackets, *end = from + strcspn(from, brackets ? "]" : ":");
+    if (brackets && *end != ']') return false;
+    if (!brackets && *end == ':' && strchr(end + 1, ':') != NULL) end = from + strlen(from);
+    const char *port_text = end + brackets;
+    uint64_t port = 53;
+    if (*port_text == ':') {
+        port_text++;
+        if (!digits(&port_text, &port) || port < 1 || port > 65535) return false;
+    }
+    size_t len = (size_t)(end - from);
+    if (*port_text != '\0' || len >= sizeof host) return false;
+    memcpy(host, from, len);
+    host[len] = '\0';
+    struct addr a = {.v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
+    if (!brackets && inet_pton(AF_INET, host, &a.v4.sin_addr) == 1) {
+        *out = a;
+        return true;
+    }
+    a = (struct addr){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)}};
+    if (inet_pton(AF_INET6, host, &a.v6.sin6_addr) != 1) return false;
+    *out = a;
+    return true;
 }
 
 char *value_duration_text(uint64_t ns, char *out)

@@ -6,6 +6,7 @@
 #ifndef TOOLS_HOOKLINE_VALUES_H
 #define TOOLS_HOOKLINE_VALUES_H
 
+#include "core/base/addr.h"
 #include "sched/backoff.h"
 
 #include <stdbool.h>
@@ -28,6 +29,10 @@ bool value_bool(const char *text, bool *out);
 const char *value_backoff(const char *text, struct backoff *out);
 /* "20,10/s": percent, a second. Likewise. */
 const char *value_budget(const char *text, uint32_t *percent, uint32_t *per_s);
+
+/* "9.9.9.9", "127.0.0.1:5353", "2620:fe::fe", "[::1]:53": an address with its port, 53 unless it is
+ * given. */
+bool value_server(const char *text, struct addr *out);
 
 /* Each writes a terminated text of at most VALUES_TEXT_BYTES to out, and returns out. */
 char *value_duration_text(uint64_t ns, char *out); /* exact, as value_duration() reads: 1h30m */

@@ -1,0 +1,32 @@
+/* core/engine/names.h - what a shard knows of names and asks the DNS for; see names.c.
+ * Thread: its shard's.
+ */
+#ifndef CORE_ENGINE_NAMES_H
+#define CORE_ENGINE_NAMES_H
+
+#include "core/net/dns.h"
+#include "core/net/dns_cache.h"
+#include "sched/wheel.h"
+
+struct shard;
+
+enum {
+    NAMES_CACHED_MAX = 65536, /* as many as lanes that are kept without use */
+    NAMES_BUCKETS = 512,
+};
+
+struct names {
+    struct slab *slab;          /* owns: the cache's, so that it takes nothing from records */
+    struct dns *dns;            /* owns */
+    struct dns_cache cache;     /* owns */
+    struct name_lookup *lookup; /* owns: plan.lookups of them */
+    struct name_lookup *free;
+    uint32_t touched;
+    struct name_lookup *bucket[NAMES_BUCKETS]; /* under way, by name */
+    struct wheel_node timer;                   /* armed for dns_due_ns() */
+};
+
+/* Of one question under way. */
+size_t names_lookup_bytes(void);
+
+#endif
