@@ -1,7 +1,7 @@
 /* Goal: a certificate is shown as it is, and what is none is refused.
  *
- * Method: openssl makes certificates with known contents; then each prefix of one, and one with each
- * byte changed, must be shown or refused without a byte read beyond it.
+ * Method: openssl makes certificates with known contents; then each prefix of one, and one with
+ * each byte changed, must be shown or refused without a byte read beyond it.
  */
 #include "tls/show.h"
 
