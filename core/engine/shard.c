@@ -376,6 +376,7 @@ bool shard_turn(struct shard *s)
     dispatch(s);
     dispatch_share(s);
     bool over = intake_over(s) && refeed_over(s) && s->live == 0 && s->parked == 0;
+    if (over) feedback_flush(s); /* of attempts that ended as they began: there is no next turn */
     if (over && s->conns.open > 0) dispatch_close_idle(s);
     if (over && !names_idle(s)) names_stop(s);
     outputs(s, over);
