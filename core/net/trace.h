@@ -17,7 +17,7 @@
 
 enum trace_phase {
     TRACE_BEGUN,      /* the record was taken in */
-    TRACE_CONNECTING, /* its address is known, and vetted */
+    TRACE_CONNECTING, /* an address is known, and vetted */
     TRACE_CONNECTED,
     TRACE_SECURED, /* the TLS handshake is complete */
     TRACE_SENT,    /* the kernel has all of the request */

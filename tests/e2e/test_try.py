@@ -5,6 +5,7 @@ to do.
 """
 import json
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -77,7 +78,7 @@ class Try(harness.Case):
         result = self.attempt(f"{sinker.url}/delay/300ms")
         self.check_status(result, 0)
         rows = self.times(result)
-        self.assertEqual(list(rows), ["address", "connect", "send", "first byte", "rest of answer",
+        self.assertEqual(list(rows), ["DNS", "connect", "send", "first byte", "rest of answer",
                                       "total"])
         self.assertEqual(rows["connect"][1], sinker.url.replace("http://", ""))
         self.assertTrue(295 <= rows["send"][0] + rows["first byte"][0] < 3000, rows)
@@ -121,6 +122,47 @@ class Try(harness.Case):
             self.check_status(result, status)
             self.assertIn(said, result.out, what)
         self.assertEqual(self.marked(self.attempt("http://10.0.0.1/"), ">"), [])
+
+    def name_server(self, address, wait):
+        """Answers each question for an A record with the address (None: no such name)."""
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+
+        def serve():
+            while True:
+                try:
+                    asked, peer = server.recvfrom(4096)
+                except OSError:
+                    return
+                end = asked.index(b"\0", 12) + 5
+                has = address is not None and asked[end - 4:end - 2] == b"\0\1"
+                head = asked[:2] + (b"\x85\x80" if address is not None else b"\x85\x83")
+                answer = head + b"\0\1" + (b"\0\1" if has else b"\0\0") + b"\0" * 4 + asked[12:end]
+                if has:
+                    answer += b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
+                time.sleep(wait)
+                server.sendto(answer, peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return "127.0.0.1:%d" % server.getsockname()[1]
+
+    def test_names(self):
+        receiver = self.raw_receiver()
+        url = f"http://name.example:{receiver.port}/"
+        result = self.attempt(url, "--dns-server", self.name_server("127.0.0.1", 0.1))
+        self.check_status(result, 0)
+        rows = self.times(result)
+        self.assertGreater(rows["DNS"][0], 95)
+        self.assertEqual(rows["connect"][1], f"127.0.0.1:{receiver.port}")
+        self.assertIn(f"> Host: name.example:{receiver.port}\n", result.out)
+        result = self.attempt(url, "--dns-server", self.name_server(None, 0))
+        self.check_status(result, 1)
+        self.assertIn("failed: dns", result.out)
+        self.assertEqual(self.times(result)["DNS"][1], "and there it ended")
+        result = self.attempt(url, "--dns-server", self.name_server("10.0.0.1", 0))
+        self.check_status(result, 1)
+        self.assertIn("10.0.0.1: private 10.0.0.0/8 (RFC 1918)", result.out)
 
     def test_the_phase_it_failed_in(self):
         sinker = self.sinker()

@@ -82,7 +82,7 @@ static const char *const text_of[COMMAND_COUNT] = {
         "\n"
         "Reading it: lines after > were sent, lines after < came back. Authorization, cookies, "
         "signatures and whatever --redact names are masked. Then:\n"
-        "  address         until an address to connect to was known\n"
+        "  DNS             until an address to connect to was known\n"
         "  connect         the TCP connection; a long one is a long way, or a lost packet\n"
         "  send            until the kernel had all of the request\n"
         "  first byte      the time that the receiver took\n"

@@ -25,6 +25,7 @@
 enum {
     TRY_ANSWER_BYTES = LIMIT_ANSWER_HEAD_BYTES + 16 * 1024, /* that are kept of an answer */
     TRY_HEAD_BYTES = 64 * 1024, /* what a request may have beyond its record: more than it can */
+    TRY_CONNECTIONS = 8, /* several addresses of a name may compete */
     TRY_MEMORY_BYTES = 64 * 1024 * 1024,
 };
 
@@ -163,8 +164,8 @@ static void set_config(struct try *t, const struct settings *settings)
     struct config *c = &t->config;
     *c = settings->config;
     c->shards = 1;
-    c->connections = 1;
-    c->host_connections = 1;
+    c->connections = TRY_CONNECTIONS;
+    c->host_connections = TRY_CONNECTIONS;
     c->retry.retries = 0; /* one attempt */
     c->rejects_shown_max = 1;
     c->refused_shown_max = 0; /* the verdict says it */
@@ -181,6 +182,8 @@ static int show(const struct try *t)
         fputc('\n', stdout);
         try_show_answer(trace, &t->redact, stdout);
         if (trace->answer_bytes > 0) fputc('\n', stdout);
+    }
+    if (trace->why != ERR_BLOCKED_ADDRESS) {
         try_show_times(trace, stdout);
         fputc('\n', stdout);
     }

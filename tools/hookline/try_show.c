@@ -190,7 +190,7 @@ void try_show_times(const struct trace *t, FILE *out)
     CHECK(t != NULL);
     CHECK(t->told);
     static const char *const names[TRACE_PHASES] = {
-        [TRACE_CONNECTING] = "address",    [TRACE_CONNECTED] = "connect",
+        [TRACE_CONNECTING] = "DNS",    [TRACE_CONNECTED] = "connect",
         [TRACE_SECURED] = "TLS",           [TRACE_SENT] = "send",
         [TRACE_FIRST_BYTE] = "first byte", [TRACE_ENDED] = "rest of answer"};
     char addr[ADDR_TEXT_BYTES] = "";
