@@ -200,8 +200,10 @@ void try_show_times(const struct trace *t, FILE *out)
     for (int phase = TRACE_CONNECTING; phase < TRACE_PHASES && !over; phase++) {
         uint64_t at_ns = t->at_ns[phase];
         if (phase == TRACE_SECURED && at_ns == 0 && t->at_ns[TRACE_SENT] != 0) continue;
-        /* The answer may come before all of the request is known to be sent. */
-        if (phase == TRACE_SENT && at_ns == 0 && t->at_ns[TRACE_FIRST_BYTE] != 0) continue;
+        /* The answer may come before all of the request is known to be sent, or be seen in the same
+         * turn: then the time was the receiver's. */
+        uint64_t first_ns = t->at_ns[TRACE_FIRST_BYTE];
+        if (phase == TRACE_SENT && first_ns != 0 && (at_ns == 0 || at_ns == first_ns)) continue;
         over = at_ns == 0 || (phase == TRACE_ENDED && !is_answered(t));
         if (at_ns == 0) at_ns = t->at_ns[TRACE_ENDED];
         if (at_ns < last_ns) at_ns = last_ns;
