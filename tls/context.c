@@ -36,6 +36,11 @@ enum {
     /* With its handshake. An idle one has 90 KB with OPENSSL_ALL, 5 KB else; but each size of block
      * that a handshake asks for may need a page of the slab of its own. */
     SESSION_BYTES = 512 * 1024,
+#ifdef OPENSSL_ALL
+    MORE_BYTES = 128 * 1024, /* for each further one */
+#else
+    MORE_BYTES = 32 * 1024,
+#endif
 #ifdef FP_ECC
     TABLES_BYTES = 4 * 1024 * 1024, /* 1 MB for each key used again, those of a handshake */
 #else
@@ -222,19 +227,21 @@ const struct tls_numbers *tls_numbers(const struct tls_context *c) { return &c->
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-static bool room_now(const struct tls_context *c)
+static bool room_now(const struct tls_context *c, size_t limit_bytes, uint32_t more)
 {
     size_t most = tls_pool_used_bytes(c->pool) + SESSION_BYTES + TABLES_BYTES;
-    return most <= tls_pool_limit_bytes(c->pool);
+    most += more * (size_t)MORE_BYTES;
+    return most <= limit_bytes && most <= tls_pool_limit_bytes(c->pool);
 }
 
-bool tls_has_room(struct tls_context *c)
+bool tls_has_room(struct tls_context *c, size_t limit_bytes, uint32_t connections)
 {
-    if (room_now(c)) return true;
+    uint32_t begun = connections > c->open ? connections - c->open : 0;
+    if (room_now(c, limit_bytes, begun)) return true;
     struct tls_pool *before = tls_pool_enter(c->pool);
     thread_forget(); /* first of all those tables */
     tls_pool_leave(before);
-    return room_now(c);
+    return room_now(c, limit_bytes, begun);
 }
 
 size_t tls_memory_least(void) { return CONTEXT_BYTES + SESSION_BYTES + TABLES_BYTES; }

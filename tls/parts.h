@@ -28,7 +28,7 @@ struct tls_context {
     struct tls_tickets *tickets; /* shared; may be NULL */
     enum tls_version oldest;
     bool insecure;
-    uint32_t sessions;
+    uint32_t sessions, open; /* open: of them those whose handshake is complete */
     struct tls_numbers numbers;
 };
 

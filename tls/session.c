@@ -203,6 +203,8 @@ static enum tls_fault leaf_fault(const WOLFSSL_X509_STORE_CTX *store)
     return tls_cert_is_self_issued(leaf) ? TLS_FAULT_SELF_SIGNED : TLS_FAULT_NONE;
 }
 
+static bool by_ip(const struct tls_peer *p) { return p->ip.sa.sa_family != AF_UNSPEC; }
+
 /* Our part of the verification: called for the peer's certificate when the library has said its
  * word, and for others. It may turn a yes into a no, never the other way. */
 int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
@@ -219,7 +221,7 @@ int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
         store->certs == NULL)
         return 0;
     struct span leaf = span_of(store->certs[0].buffer, store->certs[0].length);
-    s->cert_fault = tls_cert_is_for(leaf, s->peer.host, s->peer.ip);
+    s->cert_fault = tls_cert_is_for(leaf, s->peer.host, by_ip(&s->peer) ? &s->peer.ip : NULL);
     if (s->cert_fault == TLS_FAULT_NONE) s->cert_fault = signatures(store);
     s->leaf_checked = s->cert_fault == TLS_FAULT_NONE;
     return s->leaf_checked;
@@ -272,8 +274,8 @@ static bool wolf_set(struct tls_session *s)
     wolfSSL_SetCertCbCtx(wolf, s);
     struct span host = s->peer.host;
     if (host.len > 0 && host.ptr[host.len - 1] == '.') host.len--;
-    if (s->peer.ip == NULL && wolfSSL_UseSNI(wolf, WOLFSSL_SNI_HOST_NAME, host.ptr,
-                                             (unsigned short)host.len) != WOLFSSL_SUCCESS)
+    if (!by_ip(&s->peer) && wolfSSL_UseSNI(wolf, WOLFSSL_SNI_HOST_NAME, host.ptr,
+                                           (unsigned short)host.len) != WOLFSSL_SUCCESS)
         return false;
     if (wolfSSL_UseALPN(wolf, (char *)(uintptr_t)alpn, sizeof alpn - 1,
                         WOLFSSL_ALPN_FAILED_ON_MISMATCH) != WOLFSSL_SUCCESS)
@@ -286,7 +288,7 @@ static bool wolf_set(struct tls_session *s)
 struct tls_session *tls_new(struct tls_context *c, const struct tls_peer *peer)
 {
     CHECK(peer->name.len > 0);
-    CHECK(peer->ip != NULL || peer->host.len > 0);
+    CHECK(by_ip(peer) || peer->host.len > 0);
     struct tls_session *s = tls_pool_take(c->pool, sizeof *s);
     if (s == NULL) return NULL;
     *s = (struct tls_session){.context = c, .peer = *peer};
@@ -311,6 +313,7 @@ void tls_free(struct tls_session *s)
     if (s->wolf != NULL) wolfSSL_free(s->wolf);
     tls_pool_leave(v.before);
     c->sessions--;
+    c->open -= s->open;
     tls_pool_give(s->out.ptr);
     tls_pool_give(s);
 }
@@ -365,6 +368,7 @@ enum tls_step tls_handshake(struct tls_session *s)
         fault = TLS_FAULT_MEMORY;
     if (fault == TLS_FAULT_NONE) {
         s->open = true;
+        s->context->open++;
         ticket_of_12(s);
         s->context->numbers.handshakes++;
         s->context->numbers.resumed += s->resumed;
@@ -408,6 +412,7 @@ void tls_close(struct tls_session *s)
 {
     if (!s->open || s->closed || s->fault != TLS_FAULT_NONE) return;
     s->closed = true;
+    s->in = span_of(NULL, 0);
     struct visit v = visit_begin(s);
     (void)wolfSSL_shutdown(s->wolf); /* it is a courtesy: without memory it is left out */
     tls_errors_forget();

@@ -1,4 +1,5 @@
-/* tls/tickets.c - a hash table with chains, and one list by age; see tickets.h. */
+/* tls/tickets.c - a hash table of hosts with their tickets, and a list of all by age; see
+ * tickets.h. */
 #include "tls/tickets.h"
 
 #include "core/base/atomic.h"
@@ -15,12 +16,21 @@ enum {
     NAME_BYTES_MAX = 512,
 };
 
+/* A host with tickets. */
+struct holder {
+    struct holder *chain; /* in its bucket */
+    struct entry *oldest, *newest;
+    uint32_t hash, count;
+    uint16_t name_len;
+    char name[];
+};
+
 struct entry {
-    struct entry *chain; /* in its bucket, newest first */
-    struct entry *older, *newer;
-    uint32_t hash;
-    uint16_t name_len, len;
-    char bytes[]; /* name, session */
+    struct holder *holder;
+    struct entry *older, *newer;         /* of its host */
+    struct entry *older_all, *newer_all; /* of all */
+    uint16_t len;
+    char bytes[];
 };
 
 /* All fields are written under the lock; count is also read without it, as a hint. */
@@ -28,7 +38,7 @@ struct tls_tickets {
     uint32_t lock; /* 1: held. Taken by exchange (acquire), given by store_rel */
     uint32_t buckets, count;
     struct slab *slab;
-    struct entry **bucket;
+    struct holder **bucket;
     struct entry *oldest, *newest;
 };
 
@@ -60,7 +70,7 @@ struct tls_tickets *tls_tickets_new(size_t bytes)
     t->buckets = BUCKETS_MIN;
     while (t->buckets < bytes / ENTRY_BYTES_USUAL) t->buckets *= 2;
     t->slab = slab_new(bytes);
-    t->bucket = calloc(t->buckets, sizeof(struct entry *));
+    t->bucket = calloc(t->buckets, sizeof(struct holder *));
     if (t->slab != NULL && t->bucket != NULL) return t;
     if (t->slab != NULL) slab_free(t->slab);
     free(t->bucket);
@@ -68,21 +78,29 @@ struct tls_tickets *tls_tickets_new(size_t bytes)
     return NULL;
 }
 
-static size_t entry_bytes(const struct entry *e) { return sizeof *e + e->name_len + e->len; }
+static void holder_drop(struct tls_tickets *t, struct holder *h)
+{
+    CHECK(h->count == 0);
+    struct holder **at = &t->bucket[h->hash & (t->buckets - 1)];
+    while (*at != h) at = &(*at)->chain;
+    *at = h->chain;
+    slab_give(t->slab, h, sizeof *h + h->name_len);
+}
 
-/* Forgets an entry, and the keys in it. */
+/* Forgets an entry, and the keys in it; and its host with the last one. */
 static void drop(struct tls_tickets *t, struct entry *e)
 {
-    struct entry **at = &t->bucket[e->hash & (t->buckets - 1)];
-    while (*at != e) at = &(*at)->chain;
-    *at = e->chain;
-    *(e->older ? &e->older->newer : &t->oldest) = e->newer;
-    *(e->newer ? &e->newer->older : &t->newest) = e->older;
-    CHECK(t->count > 0);
+    struct holder *h = e->holder;
+    *(e->older ? &e->older->newer : &h->oldest) = e->newer;
+    *(e->newer ? &e->newer->older : &h->newest) = e->older;
+    *(e->older_all ? &e->older_all->newer_all : &t->oldest) = e->newer_all;
+    *(e->newer_all ? &e->newer_all->older_all : &t->newest) = e->older_all;
+    CHECK(t->count > 0 && h->count > 0);
     store_rlx(&t->count, t->count - 1);
-    size_t bytes = entry_bytes(e);
-    explicit_bzero(e->bytes, bytes - sizeof *e);
-    slab_give(t->slab, e, bytes);
+    size_t len = e->len;
+    explicit_bzero(e->bytes, len);
+    slab_give(t->slab, e, sizeof *e + len);
+    if (--h->count == 0) holder_drop(t, h);
 }
 
 void tls_tickets_free(struct tls_tickets *t)
@@ -94,41 +112,48 @@ void tls_tickets_free(struct tls_tickets *t)
     free(t);
 }
 
-static bool is_of(const struct entry *e, uint32_t hash, struct span host)
+static struct holder *holder_find(const struct tls_tickets *t, struct span host)
 {
-    return e->hash == hash && e->name_len == host.len && memcmp(e->bytes, host.ptr, host.len) == 0;
+    uint32_t hash = hash_of(host);
+    struct holder *h = t->bucket[hash & (t->buckets - 1)];
+    while (h != NULL && (h->hash != hash || !span_eq(span_of(h->name, h->name_len), host)))
+        h = h->chain;
+    return h;
 }
 
-/* The host's entries but its newest `keep`. */
-static void drop_old(struct tls_tickets *t, uint32_t hash, struct span host, uint32_t keep)
+static struct holder *holder_make(struct tls_tickets *t, struct span host)
 {
-    uint32_t kept = 0;
-    for (struct entry *e = t->bucket[hash & (t->buckets - 1)], *next; e != NULL; e = next) {
-        next = e->chain;
-        if (is_of(e, hash, host) && ++kept > keep) drop(t, e);
-    }
+    struct holder *h = slab_take(t->slab, sizeof *h + host.len);
+    if (h == NULL) return NULL;
+    uint32_t hash = hash_of(host);
+    struct holder **head = &t->bucket[hash & (t->buckets - 1)];
+    *h = (struct holder){.chain = *head, .hash = hash, .name_len = (uint16_t)host.len};
+    memcpy(h->name, host.ptr, host.len);
+    *head = h;
+    return h;
 }
 
 static void put(struct tls_tickets *t, struct span host, const void *session, size_t bytes)
 {
-    uint32_t hash = hash_of(host);
-    drop_old(t, hash, host, TLS_TICKETS_OF_HOST - 1);
     struct entry *e;
-    while ((e = slab_take(t->slab, sizeof *e + host.len + bytes)) == NULL && t->oldest != NULL)
+    while ((e = slab_take(t->slab, sizeof *e + bytes)) == NULL && t->oldest != NULL)
         drop(t, t->oldest);
     if (e == NULL) return;
-    struct entry **head = &t->bucket[hash & (t->buckets - 1)];
-    *e = (struct entry){.chain = *head,
-                        .older = t->newest,
-                        .hash = hash,
-                        .name_len = (uint16_t)host.len,
-                        .len = (uint16_t)bytes};
-    memcpy(e->bytes, host.ptr, host.len);
-    memcpy(e->bytes + host.len, session, bytes);
-    *head = e;
-    *(t->newest ? &t->newest->newer : &t->oldest) = e;
+    struct holder *h = holder_find(t, host);
+    while (h == NULL && (h = holder_make(t, host)) == NULL && t->oldest != NULL) drop(t, t->oldest);
+    if (h == NULL) {
+        slab_give(t->slab, e, sizeof *e + bytes);
+        return;
+    }
+    *e = (struct entry){
+        .holder = h, .older = h->newest, .older_all = t->newest, .len = (uint16_t)bytes};
+    memcpy(e->bytes, session, bytes);
+    *(h->newest ? &h->newest->newer : &h->oldest) = e;
+    h->newest = e;
+    *(t->newest ? &t->newest->newer_all : &t->oldest) = e;
     t->newest = e;
     store_rlx(&t->count, t->count + 1);
+    if (++h->count > TLS_TICKETS_OF_HOST) drop(t, h->oldest);
 }
 
 void tls_tickets_put(struct tls_tickets *t, struct span host, const void *session, size_t bytes)
@@ -143,15 +168,13 @@ void tls_tickets_put(struct tls_tickets *t, struct span host, const void *sessio
 size_t tls_tickets_take(struct tls_tickets *t, struct span host, void *out)
 {
     CHECK(host.len > 0);
-    uint32_t hash = hash_of(host);
     size_t bytes = 0;
     if (load_rlx(&t->count) == 0 || !lock(t)) return 0;
-    struct entry *e = t->bucket[hash & (t->buckets - 1)];
-    while (e != NULL && !is_of(e, hash, host)) e = e->chain;
-    if (e != NULL) {
-        bytes = e->len;
-        memcpy(out, e->bytes + e->name_len, bytes);
-        drop(t, e);
+    struct holder *h = holder_find(t, host);
+    if (h != NULL) {
+        bytes = h->newest->len;
+        memcpy(out, h->newest->bytes, bytes);
+        drop(t, h->newest);
     }
     unlock(t);
     return bytes;
@@ -160,7 +183,8 @@ size_t tls_tickets_take(struct tls_tickets *t, struct span host, void *out)
 void tls_tickets_forget(struct tls_tickets *t, struct span host)
 {
     if (!lock(t)) return;
-    drop_old(t, hash_of(host), host, 0);
+    struct holder *h = holder_find(t, host);
+    for (uint32_t left = h != NULL ? h->count : 0; left > 0; left--) drop(t, h->oldest);
     unlock(t);
 }
 

@@ -20,7 +20,9 @@
 
 enum {
     TLS_TICKET_BYTES_MAX = 4096, /* a longer session is not kept */
-    TLS_TICKETS_OF_HOST = 4,     /* the oldest goes first */
+    /* The oldest goes first. As many as a host has connections, as a rule: all that a server closes
+     * at once can be resumed at once. */
+    TLS_TICKETS_OF_HOST = 256,
 };
 
 struct tls_tickets;

@@ -60,15 +60,16 @@ struct tls_context *tls_context_new(const struct tls_rules *rules, struct tls_po
 /* Its sessions must be gone. */
 void tls_context_free(struct tls_context *c);
 
-/* Whether there is memory for one more session and its handshake. */
-bool tls_has_room(struct tls_context *c);
+/* Whether there is memory for one more session and its handshake, when the pool may have
+ * limit_bytes of its limit now, and `connections` have one already or will. */
+bool tls_has_room(struct tls_context *c, size_t limit_bytes, uint32_t connections);
 /* The least pool with which a context and one handshake work. */
 size_t tls_memory_least(void);
 /* Whom a session is with; the spans are lent as long as it lives. */
 struct tls_peer {
-    struct span name;      /* "host:port": under which its tickets are kept */
-    struct span host;      /* for SNI and the certificate's dNSName */
-    const struct addr *ip; /* NULL, or the URL names this address: iPAddress, and no SNI */
+    struct span name; /* "host:port": under which its tickets are kept */
+    struct span host; /* for SNI and the certificate's dNSName */
+    struct addr ip;   /* AF_UNSPEC, or the URL names this address: iPAddress, and no SNI */
 };
 
 struct tls_numbers {

@@ -236,6 +236,15 @@ static void idle_trim(struct slab *s, size_t more)
     }
 }
 
+void slab_limit_lower(struct slab *s, size_t bytes)
+{
+    size_t used = slab_used_bytes(s);
+    if (bytes < used) bytes = used;
+    if (bytes >= s->limit_bytes) return;
+    idle_trim(s, s->limit_bytes - bytes);
+    s->limit_bytes = bytes;
+}
+
 SLOW static void *large_take(struct slab *s, size_t bytes)
 {
     size_t room = s->limit_bytes - slab_used_bytes(s);

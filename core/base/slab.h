@@ -32,6 +32,9 @@ void *slab_at(const struct slab *s, uint32_t handle);
 
 size_t slab_used_bytes(const struct slab *s); /* pages and mappings in use */
 size_t slab_limit_bytes(const struct slab *s);
+/* Lowers the limit to `bytes`, or as near as what is taken allows; what waits emptied goes back to
+ * the kernel. Never raises it. */
+void slab_limit_lower(struct slab *s, size_t bytes);
 void slab_validate(const struct slab *s);
 
 #endif

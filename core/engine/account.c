@@ -44,12 +44,13 @@ static bool keep_raw(const struct shard *s, const struct delivery *d)
     return d->fate == FATE_RETRY ? s->drained : d->fate != OUTCOME_DELIVERED;
 }
 
-/* What the egress policy has against the delivery's host; out keeps it. NULL: that was not it. */
+/* What exactly went wrong, if why does not say it all. out keeps what is written for it: what the
+ * egress policy has against the delivery's host. */
 static const char *detail_of(const struct shard *s, const struct delivery *d,
                              const struct exchange *ex, char out[POLICY_TEXT_BYTES])
 {
     const struct lane *l = d->flow->lane;
-    if (ex->why != ERR_BLOCKED_ADDRESS) return NULL;
+    if (ex->why != ERR_BLOCKED_ADDRESS) return ex->detail;
     CHECK(l->refused != NULL || l->by_name);
     if (l->refused == NULL) return NULL; /* told late, and its name leads elsewhere now */
     policy_refusal_text(s->run->config->policy, lane_refused_addr(l), out);

@@ -26,6 +26,7 @@ void config_defaults(struct config *c)
     host_rules_defaults(&c->health);
     c->timeout_ns = UINT64_C(90000000000);
     c->connect_timeout_ns = UINT64_C(10000000000);
+    c->tls_timeout_ns = UINT64_C(10000000000);
     c->idle_timeout_ns = UINT64_C(60000000000);
     c->dns_timeout_ns = UINT64_C(5000000000);
     c->turn_wait_ns = UINT64_C(50000000);

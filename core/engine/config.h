@@ -13,6 +13,7 @@
 #include "sched/backoff.h"
 #include "sched/host.h"
 #include "sched/limits.h"
+#include "tls/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,7 +61,7 @@ struct config {
     struct retry_rules retry;
     struct host_rules health;
     /* attempts */
-    uint64_t timeout_ns, connect_timeout_ns, idle_timeout_ns, dns_timeout_ns;
+    uint64_t timeout_ns, connect_timeout_ns, idle_timeout_ns, dns_timeout_ns, tls_timeout_ns;
     uint64_t turn_wait_ns; /* the longest sleep, so that a stop is seen: 50 ms, more in tests */
     /* network */
     const struct policy *policy;
@@ -70,6 +71,7 @@ struct config {
     uint32_t source_ips_count;
     struct addr dns_servers[CONFIG_DNS_SERVERS_MAX]; /* with their ports */
     uint32_t dns_servers_count;                      /* 0: those of /etc/resolv.conf */
+    struct tls_rules tls; /* --ca-file and so on, read */
     const char *user_agent;
     bool idempotency_key;
     const struct signer *signer; /* NULL: requests are not signed */

@@ -85,6 +85,14 @@ static bool new_conn(struct shard *s, struct lane *l, struct conn **c)
     return true;
 }
 
+/* TLS has no memory for one more connection now: the lane's own will do, or another one's goes. */
+static void wait_for_room(struct shard *s, struct lane *l)
+{
+    if (l->idle != NULL) conn_close(l->idle, ERR_OK); /* a new one is needed */
+    if (l->conns > 0) gate_lane_block(s, l, UINT64_MAX);
+    else if (s->conns.touched > 0) evict_one(s, 1, true);
+}
+
 /* A connection for the delivery: idle or new. NULL: it must wait; the lane may be blocked now. */
 static struct conn *conn_for(struct shard *s, struct lane *l, const struct delivery *d)
 {
@@ -94,6 +102,10 @@ static struct conn *conn_for(struct shard *s, struct lane *l, const struct deliv
         return c;
     }
     if (io_now_ns(s->io) < s->no_room_until_ns) return NULL;
+    if (l->secure && !secure_room(s)) {
+        wait_for_room(s, l);
+        return NULL;
+    }
     struct conn *c = NULL;
     if (!new_conn(s, l, &c)) {
         if (l->idle != NULL) conn_close(l->idle, ERR_OK); /* a new one is needed */
@@ -382,6 +394,7 @@ static void conn_deadline(void *ctx, struct conn *c)
 }
 
 const struct conn_events dispatch_events = {.tried = race_tried,
+                                            .peer = secure_peer,
                                             .deadline = conn_deadline,
                                             .done = exchange_done,
                                             .leaving = conn_leaving,
@@ -480,6 +493,7 @@ void dispatch_cut(struct shard *s)
     for (uint32_t i = 0; i < s->conns.touched; i++) {
         struct conn *c = &s->conns.conns[i];
         if (c->state == CONN_CONNECTING) race_cut(s, c);
-        if (c->state == CONN_CONNECTING || c->state == CONN_BUSY) conn_close(c, ERR_STOPPED);
+        if (c->state == CONN_CONNECTING || c->state == CONN_SECURING || c->state == CONN_BUSY)
+            conn_close(c, ERR_STOPPED);
     }
 }

@@ -53,8 +53,8 @@ static struct attempt attempt_of(struct shard *s, const struct delivery *d,
     return (struct attempt){
         .why = ex->why,
         .sent = ex->sent,
-        .reused = ex->reused,
-        .resent = d->resent,
+        .reused = ex->reused || ex->stale,
+        .resent = d->resent && !ex->stale,
         .addresses_left = race_addresses_left(d),
         .in_time = in_time && !s->cut,
         .retry = {.attempts = d->attempts,
@@ -120,7 +120,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
         return;
     case VERDICT_RESEND:
         TALLY_ADD(s->tally.resent, 1);
-        d->resent = true;
+        if (!ex->stale) d->resent = true;
         d->sent_now = (uint8_t)ex->sent;
         again(s, d, ex);
         return;

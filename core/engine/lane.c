@@ -362,8 +362,8 @@ static uint32_t host_len_of(const char *name, uint32_t len)
  * an IPv6 address has brackets there but not in u: such a one is never found this way. */
 static bool is_plainly_of(const struct lane *l, const struct url *u)
 {
-    return l->port == u->port && l->host_len == u->host.len &&
-           memcmp(lane_name(l).ptr, u->host.ptr, u->host.len) == 0;
+    return l->port == u->port && l->secure == (u->scheme == URL_HTTPS) &&
+           l->host_len == u->host.len && memcmp(lane_name(l).ptr, u->host.ptr, u->host.len) == 0;
 }
 
 /* The operator's limits for this host. */
@@ -447,6 +447,7 @@ static struct lane *lane_make(struct lanes *t, const struct url *url, struct spa
     l->name_len = (uint16_t)name.len;
     l->host_len = (uint16_t)host_len_of(name.ptr, (uint32_t)name.len);
     l->port = url->port;
+    l->secure = url->scheme == URL_HTTPS;
     l->name_at = (uint16_t)name_at;
     l->by_name = by_name;
     memcpy((char *)l + name_at, name.ptr, name.len);
@@ -472,10 +473,12 @@ enum lane_found lanes_find(struct lanes *t, const struct url *url, const struct 
     }
     char name[NAME_BYTES_MAX];
     uint32_t len = name_of(url, name);
-    uint64_t hash = XXH3_64bits(name, len);
+    bool secure = url->scheme == URL_HTTPS;
+    uint64_t hash = XXH3_64bits_withSeed(name, len, secure);
     for (uint32_t i = slot_of(t, hash); t->slot[i] != NULL; i = (i + 1) & (t->slots - 1)) {
         struct lane *l = t->slot[i];
-        if (l->name_hash != hash || l->name_len != len || memcmp(lane_name(l).ptr, name, len) != 0)
+        if (l->name_hash != hash || l->secure != secure || l->name_len != len ||
+            memcmp(lane_name(l).ptr, name, len) != 0)
             continue;
         *out = t->last = l;
         return LANE_FOUND;
@@ -609,6 +612,7 @@ void flow_remove(struct lanes *t, struct flow *f, enum flow_kind kind, struct de
 void lane_conn_added(struct lanes *t, struct lane *l)
 {
     l->conns++;
+    t->secure_conns += l->secure;
     lane_update(t, l);
 }
 
@@ -616,6 +620,7 @@ void lane_conn_gone(struct lanes *t, struct lane *l)
 {
     CHECK(l->conns > 0);
     l->conns--;
+    t->secure_conns -= l->secure;
     host_conn_give(l->host);
     lane_update(t, l);
 }

@@ -1,10 +1,10 @@
 /* core/engine/lane.h - one receiver as one shard sees it: its queues and its connections.
  *
- * A lane is a host, known by its canonical "host:port"; it points to what all shards know of that
- * host (sched/host.h). Its records wait in flows: one for those without a key, and one for each key
- * (whose quota at the receiver is used), since hints are for a (host, key) and health is for the
- * host. A flow has two queues, first attempts and retries, which take turns. A record waits in one
- * of them as a delivery, in memory, or parked, in a backlog (engine/parked.h).
+ * A lane is a host, known by its scheme and canonical "host:port"; it points to what all shards
+ * know of that host (sched/host.h). Its records wait in flows: one for those without a key, and one
+ * for each key (whose quota at the receiver is used), since hints are for a (host, key) and health
+ * is for the host. A flow has two queues, first attempts and retries, which take turns. A record
+ * waits in one of them as a delivery, in memory, or parked, in a backlog (engine/parked.h).
  *
  * A flow is in its lane's ring while something in it may go: a delivery, or a backlog to be read; a
  * lane is on the shard's ready list while its ring is not empty and nothing blocks the lane. What
@@ -106,7 +106,8 @@ struct lane {
     /* For the host, since the last flush. */
     uint16_t ended, failed, troubled, succeeded;
     uint32_t deferred;
-    bool by_name;                /* its addresses come from the DNS */
+    bool secure : 1;             /* https: each of its connections is a TLS session */
+    bool by_name : 1;            /* its addresses come from the DNS */
     bool ready, unused, dirty;   /* on that list */
     bool blocked;                /* by its host's health, or for want of a permit or connection */
     bool held;                   /* blocked by its health or by a hint for all its keys */
@@ -136,6 +137,7 @@ struct lanes {
     struct flow **bucket; /* keyed flows, chained; owned; a power of two of them */
     uint32_t buckets, keyed;
     uint32_t unused_count, unused_max;
+    uint32_t secure_conns;        /* connections of https lanes, whatever they are doing */
     struct lane *oldest, *newest; /* unused ones */
     struct lane *ready_head, *ready_tail;
     struct lane *last; /* found last, or NULL: records come in runs for one receiver */

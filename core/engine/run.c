@@ -29,6 +29,7 @@ enum {
     NAMES_SHARE = 32,  /* of a shard's memory, for names known, and as much for names asked for */
     WINDOWS_SHARE = 8, /* of the hosts may have one-second slices at once */
     DESCRIPTORS_MIN = 16, /* rings, files, standard streams and some to spare */
+    TICKETS_SHARE = 64,   /* of the memory; untouched without TLS */
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -102,6 +103,9 @@ static int plan_memory(struct run *r, struct run_error *why)
             mib_of((p->fixed_bytes + SLAB_MIN) * r->shards_count) + 1);
     p->slab_bytes = share - p->fixed_bytes;
     if (p->slab_bytes > SLAB_LIMIT_BYTES_MAX) p->slab_bytes = SLAB_LIMIT_BYTES_MAX;
+    bool tls_fits = tls_memory_least() + SLAB_MIN <= p->slab_bytes;
+    p->tls_bytes = p->slab_bytes / 2;
+    if (p->tls_bytes < tls_memory_least()) p->tls_bytes = tls_fits ? tls_memory_least() : 0;
     return 0;
 }
 
@@ -115,7 +119,6 @@ struct record_rules run_record_rules(const struct config *c)
 {
     return (struct record_rules){.record_bytes_max = c->record_bytes_max,
                                  .key_field = c->key_field,
-                                 .https_allowed = false,
                                  .ports = c->ports};
 }
 
@@ -163,7 +166,8 @@ static int tables_open(struct run *r, struct run_error *why)
     const struct shared_table_ops paces = {.init = pace_init, .evictable = pace_evictable};
     r->hosts = shared_table_new(count, &hosts);
     r->paces = shared_table_new(count, &paces);
-    bool ok = r->windows != NULL && r->hosts != NULL && r->paces != NULL;
+    r->tickets = tls_tickets_new(r->config->memory_bytes / TICKETS_SHARE);
+    bool ok = r->windows != NULL && r->hosts != NULL && r->paces != NULL && r->tickets != NULL;
     return ok ? 0 : run_refuse(why, EXIT_RESOURCES, "no memory for the table of hosts");
 }
 
@@ -220,6 +224,7 @@ void run_free(struct run *r)
     if (r->hosts != NULL) shared_table_free(r->hosts);
     if (r->paces != NULL) shared_table_free(r->paces);
     if (r->windows != NULL) host_windows_free(r->windows);
+    if (r->tickets != NULL) tls_tickets_free(r->tickets);
     source_close(&r->source);
     outfile_close(&r->results);
     outfile_close(&r->events);
@@ -358,6 +363,8 @@ static void stats_add(struct run_stats *out, const struct tally *t)
     out->request_bytes += load_rlx(&t->request_bytes);
     uint64_t quiet_ns = load_rlx(&t->quiet_ns);
     if (quiet_ns < out->quiet_ns) out->quiet_ns = quiet_ns;
+    out->tls_handshakes += load_rlx(&t->tls_handshakes);
+    out->tls_resumed += load_rlx(&t->tls_resumed);
     out->hosts += load_rlx(&t->hosts);
     out->memory_used_bytes += load_rlx(&t->memory_used_bytes);
 }

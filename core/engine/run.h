@@ -70,6 +70,7 @@ struct run_stats {
     uint64_t resent;               /* keep-alive races: sent again on a fresh connection */
     uint64_t endings[ERR_COUNT];   /* of attempts */
     uint64_t statuses[6];          /* answers by class: [2] is 2xx; [0] unused */
+    uint64_t tls_handshakes, tls_resumed; /* complete ones; of them those by a ticket */
     uint64_t connections_opened, connections_open /* now */;
     uint64_t request_bytes, input_bytes; /* sent; read */
     uint64_t input_bytes_total;          /* 0: a pipe, not known */

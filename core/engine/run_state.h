@@ -11,6 +11,7 @@
 #include "sched/gcra.h"
 #include "sched/pace.h"
 #include "sched/shared_table.h"
+#include "tls/tickets.h"
 
 #include <pthread.h>
 
@@ -19,7 +20,7 @@ struct tally {
     uint64_t accepted, rejected, outcomes[OUTCOME_COUNT], in_flight, maybe_delivered, attempts,
         resent, endings[ERR_COUNT], statuses[6], connections_opened, connections_open,
         request_bytes, hosts, memory_used_bytes, quiet_ns, retries, waiting, deferred, holds,
-        closes, opens, hints, hints_ignored;
+        closes, opens, hints, hints_ignored, tls_handshakes, tls_resumed;
 } __attribute__((aligned(64)));
 
 /* For a counter of the calling thread's own tally. */
@@ -30,7 +31,8 @@ struct memory_plan {
     uint32_t connections, recv_buffers, recv_bytes, outbuf_bytes, rawbuf_bytes;
     uint32_t names_bytes, lookups; /* the cache of names; questions to the DNS at the same time */
     uint64_t fixed_bytes; /* at most, when all of it is touched */
-    uint64_t slab_bytes;
+    uint64_t slab_bytes; /* deliveries and lanes; and TLS, which may have tls_bytes of it */
+    uint64_t tls_bytes;  /* 0: too little for any */
 };
 
 struct held_host;
@@ -42,6 +44,7 @@ struct run {
     struct source source;
     struct shared_table *hosts, *paces; /* owns; shared as sched/host.h and sched/pace.h say */
     struct host_windows *windows;       /* owns; likewise */
+    struct tls_tickets *tickets;        /* owns; shared as tls/tickets.h says */
     struct gcra rate;                   /* --rate; shared */
     uint32_t readers;                   /* shards whose input is not over; relaxed */
     uint32_t input_left;                /* a shard stopped before its input was over; relaxed */

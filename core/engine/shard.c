@@ -152,6 +152,7 @@ static int conns_open(struct shard *s)
                                   .events = &dispatch_events,
                                   .ctx = s,
                                   .connect_timeout_ns = c->connect_timeout_ns,
+                                  .tls_timeout_ns = c->tls_timeout_ns,
                                   .idle_timeout_ns = c->idle_timeout_ns};
     s->exchanges = untouched(count * sizeof *s->exchanges);
     s->timers = untouched(count * sizeof *s->timers);
@@ -164,7 +165,9 @@ static int conns_open(struct shard *s)
                                      .limits = c->limits,
                                      .interval_ns = c->host_rate_interval_ns,
                                      .conns_max = c->host_connections};
-    s->slab = slab_new(r->plan.slab_bytes);
+    /* What the first TLS connection needs is kept for it from the beginning. */
+    size_t reserve = r->plan.tls_bytes > 0 ? tls_memory_least() : 0;
+    s->slab = slab_new(r->plan.slab_bytes - reserve);
     if (s->slab == NULL || !lanes_open(&s->lanes, s->slab, &s->wheel, &rules))
         return memory_short(s, "the deliveries");
     const char *why;
@@ -212,6 +215,7 @@ void shard_end(struct shard *s)
     if (s->lanes.slot != NULL) lanes_close(&s->lanes, io_now_ns(s->io));
     if (s->slab != NULL) slab_free(s->slab);
     if (s->conns.conns != NULL) conn_pool_close(&s->conns);
+    secure_close(s);
     uint32_t count = s->run->plan.connections;
     if (s->exchanges != NULL) munmap(s->exchanges, count * sizeof *s->exchanges);
     if (s->timers != NULL) munmap(s->timers, count * sizeof *s->timers);
@@ -342,7 +346,11 @@ static void tally_now(struct shard *s, bool over)
     store_rlx(&t->in_flight, s->busy);
     store_rlx(&t->connections_open, s->conns.open);
     store_rlx(&t->hosts, s->lanes.count);
-    store_rlx(&t->memory_used_bytes, slab_used_bytes(s->slab));
+    store_rlx(&t->memory_used_bytes, slab_used_bytes(s->slab) + secure_used_bytes(s));
+    if (s->conns.tls != NULL) {
+        store_rlx(&t->tls_handshakes, tls_numbers(s->conns.tls)->handshakes);
+        store_rlx(&t->tls_resumed, tls_numbers(s->conns.tls)->resumed);
+    }
     store_rlx(&t->waiting, s->parked);
 }
 

@@ -75,6 +75,7 @@ struct shard {
     struct lanes lanes;
     struct names names;
     struct conn_pool conns;
+    struct tls_pool *tls_pool; /* owns; made with the first https connection, as conns.tls is */
     struct wheel_node *timers; /* owns: one for each connection, by slot */
     uint32_t evict_hand;       /* where the search for an idle connection goes on */
     uint32_t conns_wanted;     /* run->conns_wanted when idle ones were last looked through */
@@ -292,6 +293,15 @@ void dispatch_close_idle(struct shard *s);
 void dispatch_drain(struct shard *s);
 /* RUN_STOP_NOW: cuts every attempt off. */
 void dispatch_cut(struct shard *s);
+
+/* secure.c: TLS, from the first connection of an https lane on. */
+/* Whether one more such connection may be opened now: there is memory, and a context. */
+bool secure_room(struct shard *s);
+/* As conn_events.peer. */
+bool secure_peer(void *ctx, struct conn *c, struct tls_peer *peer);
+void secure_close(struct shard *s);
+/* Bytes of memory that TLS uses. */
+uint64_t secure_used_bytes(const struct shard *s);
 
 /* follow.c: an exchange has ended. */
 void follow(struct shard *s, struct delivery *d, struct exchange *ex);

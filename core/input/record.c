@@ -299,8 +299,6 @@ static bool take_url(struct record_parser *p)
     if (!take_string(p, &r->url_text, &exact)) return false;
     enum url_error e = url_read(r->url_text, &p->url_room, &r->url, &bad);
     if (e != URL_OK) return reject(p, at + (exact ? 1 + bad : 0), "\"url\": %s", url_error_text(e));
-    if (r->url.scheme == URL_HTTPS && !p->rules.https_allowed)
-        return reject(p, at, "\"url\": https is not supported by this build");
     const uint8_t *ports = p->rules.ports;
     uint32_t port = r->url.port;
     if (ports != NULL && (ports[port / 8] & BIT(port % 8)) == 0)

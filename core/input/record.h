@@ -42,7 +42,6 @@ struct reject {
 struct record_rules {
     uint32_t record_bytes_max; /* --max-record; longer lines are rejects */
     const char *key_field;     /* --key-field; NULL: "key" */
-    bool https_allowed;        /* false: an https URL is a reject that says so */
     const uint8_t *ports;      /* --ports: a bit for each of 65536; NULL: all */
 };
 

@@ -1,4 +1,4 @@
-#include "core/net/conn.h"
+#include "core/net/conn_parts.h"
 
 #include "core/net/trace.h"
 
@@ -11,7 +11,8 @@
 
 static const uint8_t next_ok[CONN_STATE_COUNT] = {
     [CONN_FREE] = BIT(CONN_CONNECTING),
-    [CONN_CONNECTING] = BIT(CONN_BUSY) | BIT(CONN_CLOSING),
+    [CONN_CONNECTING] = BIT(CONN_SECURING) | BIT(CONN_BUSY) | BIT(CONN_CLOSING),
+    [CONN_SECURING] = BIT(CONN_BUSY) | BIT(CONN_CLOSING),
     [CONN_BUSY] = BIT(CONN_IDLE) | BIT(CONN_CLOSING),
     [CONN_IDLE] = BIT(CONN_BUSY) | BIT(CONN_CLOSING),
     [CONN_CLOSING] = BIT(CONN_FREE),
@@ -20,8 +21,7 @@ _Static_assert(CONN_STATE_COUNT <= 8, "next_ok rows are one byte");
 
 static io_done_fn connect_done, send_done, recv_done, close_done;
 
-/* The only place that writes c->state. */
-static void conn_goto(struct conn *c, enum conn_state to)
+void conn_goto(struct conn *c, enum conn_state to)
 {
     CHECK(next_ok[c->state] & BIT(to));
     c->state = (uint8_t)to;
@@ -68,7 +68,7 @@ struct conn *conn_take(struct conn_pool *p)
 
 /* ---- deadlines ---------------------------------------------------------------------------- */
 
-static void deadline_set(struct conn *c, uint64_t due_ns)
+void conn_deadline_set(struct conn *c, uint64_t due_ns)
 {
     c->deadline_ns = due_ns;
     c->pool->events->deadline(c->pool->ctx, c);
@@ -81,6 +81,8 @@ void conn_expired(struct conn *c)
     CHECK(c->state != CONN_CLOSING);
     enum err why = c->send_failed ? ERR_RESET : ERR_TIMEOUT;
     if (c->state == CONN_IDLE) why = ERR_OK;
+    if (c->state == CONN_SECURING && c->deadline_ns < c->ex->deadline_ns)
+        why = c->send_failed ? ERR_TLS_HANDSHAKE : ERR_TLS_TIMEOUT;
     if (c->state == CONN_CONNECTING) {
         if (c->ex == NULL || c->deadline_ns < c->ex->deadline_ns) why = ERR_CONNECT_TIMEOUT;
         (void)c->pool->events->tried(c->pool->ctx, c, why);
@@ -97,12 +99,13 @@ static void tell(struct conn *c)
     CHECK(!c->op_out.in_flight);
     c->ex = NULL;
     ex->reused = c->served > 0;
+    ex->stale = c->tls != NULL && tls_fault_of(c->tls) == TLS_FAULT_STALE;
     ex->ended_ns = io_now_ns(c->pool->io);
     ex->sent = response_begun(&ex->answer) ? SENT_YES : c->sent_some ? SENT_MAYBE : SENT_NO;
     c->pool->events->done(c->pool->ctx, c, ex);
 }
 
-static void closing_step(struct conn *c)
+void conn_closing_step(struct conn *c)
 {
     CHECK(c->state == CONN_CLOSING);
     struct io *io = c->pool->io;
@@ -113,6 +116,7 @@ static void closing_step(struct conn *c)
     }
     if (c->ex != NULL) tell(c);
     if (c->op_in.in_flight) return; /* the kernel may still write through it */
+    if (c->tls != NULL && conn_tls_goodbye(c)) return;
     if (!c->closed) {
         c->closed = true;
         c->op_out.kind = IO_CLOSE;
@@ -134,15 +138,14 @@ static void conn_mark(struct conn *c, enum err why)
 {
     if (c->ex != NULL) c->ex->why = why;
     if (c->state == CONN_IDLE) c->pool->events->leaving(c->pool->ctx, c);
-    deadline_set(c, CONN_NO_DEADLINE);
+    conn_deadline_set(c, CONN_NO_DEADLINE);
     conn_goto(c, CONN_CLOSING);
 }
 
-/* From a completion. */
-static void conn_end(struct conn *c, enum err why)
+void conn_end(struct conn *c, enum err why)
 {
     if (c->state != CONN_CLOSING) conn_mark(c, why);
-    closing_step(c);
+    conn_closing_step(c);
 }
 
 void conn_close(struct conn *c, enum err why)
@@ -164,13 +167,19 @@ static void exchange_attach(struct conn *c, struct exchange *ex)
     CHECK(ex->req_len > 0);
     c->ex = ex;
     c->sent_all = c->sent_some = c->send_failed = false;
+    c->encrypted = 0;
     ex->why = ERR_OK;
+    ex->detail = NULL;
     response_init(&ex->answer);
 }
 
 static void send_start(struct conn *c)
 {
     CHECK(c->state == CONN_BUSY);
+    if (c->tls != NULL) {
+        conn_tls_send(c);
+        return;
+    }
     CHECK_HOT(!c->op_out.in_flight);
     c->op_out.kind = IO_SEND;
     c->op_out.done = send_done;
@@ -184,7 +193,7 @@ void conn_attach(struct conn *c, struct exchange *ex)
     CHECK(c->state == CONN_CONNECTING);
     exchange_attach(c, ex);
     if (ex->trace != NULL) ex->trace->addr = c->to;
-    if (ex->deadline_ns < c->deadline_ns) deadline_set(c, ex->deadline_ns);
+    if (ex->deadline_ns < c->deadline_ns) conn_deadline_set(c, ex->deadline_ns);
 }
 
 struct exchange *conn_detach(struct conn *c)
@@ -202,11 +211,11 @@ void conn_open(struct conn *c, const struct addr *to, const struct addr *from, s
     CHECK(!c->op_out.in_flight && !c->op_in.in_flight);
     struct io *io = c->pool->io;
     c->served = 0;
-    c->connected = c->closed = false;
+    c->connected = c->closed = c->said_goodbye = false;
     c->to = *to;
     c->pool->opened++;
     conn_goto(c, CONN_CONNECTING);
-    deadline_set(c, io_now_ns(io) + c->pool->connect_timeout_ns);
+    conn_deadline_set(c, io_now_ns(io) + c->pool->connect_timeout_ns);
     if (ex != NULL) conn_attach(c, ex);
     if (ex != NULL) trace_connecting(ex->trace, to, io_now_ns(io));
     c->op_out.kind = IO_CONNECT;
@@ -222,7 +231,7 @@ void conn_send(struct conn *c, struct exchange *ex)
     CHECK_HOT(c->op_in.in_flight);
     conn_goto(c, CONN_BUSY);
     exchange_attach(c, ex);
-    deadline_set(c, ex->deadline_ns);
+    conn_deadline_set(c, ex->deadline_ns);
     send_start(c);
 }
 
@@ -248,7 +257,7 @@ static void connect_done(struct io_op *op, int32_t res)
 {
     struct conn *c = CONTAINER_OF(op, struct conn, op_out);
     if (c->state == CONN_CLOSING) {
-        closing_step(c);
+        conn_closing_step(c);
         return;
     }
     CHECK(c->state == CONN_CONNECTING);
@@ -261,12 +270,25 @@ static void connect_done(struct io_op *op, int32_t res)
     }
     CHECK(c->ex != NULL);
     trace_at(c->ex->trace, TRACE_CONNECTED, io_now_ns(c->pool->io));
-    conn_goto(c, CONN_BUSY);
-    deadline_set(c, c->ex->deadline_ns);
     c->op_in.kind = IO_RECV;
     c->op_in.done = recv_done;
     io_submit(c->pool->io, &c->op_in);
+    struct tls_peer peer;
+    if (c->pool->events->peer(c->pool->ctx, c, &peer)) {
+        conn_goto(c, CONN_SECURING);
+        conn_tls_begin(c, &peer);
+        return;
+    }
+    conn_goto(c, CONN_BUSY);
+    conn_deadline_set(c, c->ex->deadline_ns);
     send_start(c);
+}
+
+void conn_send_failed(struct conn *c)
+{
+    c->send_failed = true;
+    uint64_t due_ns = io_now_ns(c->pool->io) + SEND_FAILED_GRACE_NS;
+    if (due_ns < c->deadline_ns) conn_deadline_set(c, due_ns);
 }
 
 static void send_done(struct io_op *op, int32_t res)
@@ -274,7 +296,7 @@ static void send_done(struct io_op *op, int32_t res)
     struct conn *c = CONTAINER_OF(op, struct conn, op_out);
     if (res > 0) c->sent_some = true;
     if (c->state == CONN_CLOSING) {
-        closing_step(c);
+        conn_closing_step(c);
         return;
     }
     CHECK(c->state == CONN_BUSY);
@@ -283,13 +305,10 @@ static void send_done(struct io_op *op, int32_t res)
         trace_at(c->ex->trace, TRACE_SENT, io_now_ns(c->pool->io));
         return;
     }
-    c->send_failed = true;
-    uint64_t due_ns = io_now_ns(c->pool->io) + SEND_FAILED_GRACE_NS;
-    if (due_ns < c->deadline_ns) deadline_set(c, due_ns);
+    conn_send_failed(c);
 }
 
-/* The answer is complete. */
-static void answered(struct conn *c, bool clean)
+void conn_answered(struct conn *c, bool clean)
 {
     struct exchange *ex = c->ex;
     enum err why = exchange_err_of_status(ex->answer.status);
@@ -300,16 +319,16 @@ static void answered(struct conn *c, bool clean)
     ex->why = why;
     conn_goto(c, CONN_IDLE);
     c->idle_since_ns = io_now_ns(c->pool->io);
-    deadline_set(c, c->idle_since_ns + c->pool->idle_timeout_ns);
+    conn_deadline_set(c, c->idle_since_ns + c->pool->idle_timeout_ns);
     tell(c);
     c->served++; /* after tell(): it asks whether this exchange was the first */
 }
 
-static void recv_ended(struct conn *c, int32_t res)
+void conn_recv_ended(struct conn *c, int32_t res)
 {
     struct response *r = &c->ex->answer;
     if (res == 0 && response_begun(r)) {
-        if (response_eof(r) == RESPONSE_DONE) answered(c, false);
+        if (response_eof(r) == RESPONSE_DONE) conn_answered(c, false);
         else conn_end(c, ERR_BAD_RESPONSE);
     } else if (response_begun(r)) {
         r->bad = "the connection broke inside the answer";
@@ -323,7 +342,11 @@ static void recv_done(struct io_op *op, int32_t res)
 {
     struct conn *c = CONTAINER_OF(op, struct conn, op_in);
     if (c->state == CONN_CLOSING) {
-        if (!op->more) closing_step(c);
+        if (!op->more) conn_closing_step(c);
+        return;
+    }
+    if (c->tls != NULL) {
+        conn_tls_recv(c, op->buf, res);
         return;
     }
     if (c->state == CONN_IDLE) { /* closed by the peer, or bytes that nobody asked for */
@@ -334,14 +357,14 @@ static void recv_done(struct io_op *op, int32_t res)
     CHECK(c->state == CONN_BUSY);
     if (res <= 0) {
         CHECK(!op->more);
-        recv_ended(c, res);
+        conn_recv_ended(c, res);
         return;
     }
     trace_answer(c->ex->trace, op->buf, (size_t)res, io_now_ns(c->pool->io));
     size_t used;
     switch (response_feed(&c->ex->answer, op->buf, (size_t)res, &used)) {
     case RESPONSE_MORE: break;
-    case RESPONSE_DONE: answered(c, used == (size_t)res); break;
+    case RESPONSE_DONE: conn_answered(c, used == (size_t)res); break;
     case RESPONSE_BAD: conn_end(c, ERR_BAD_RESPONSE); break;
     }
 }
@@ -350,7 +373,7 @@ static void close_done(struct io_op *op, int32_t res)
 {
     struct conn *c = CONTAINER_OF(op, struct conn, op_out);
     MAYBE(res < 0); /* the slot is empty all the same, or was never filled */
-    closing_step(c);
+    conn_closing_step(c);
 }
 
 void conn_validate(const struct conn *c)
@@ -358,18 +381,22 @@ void conn_validate(const struct conn *c)
     switch ((enum conn_state)c->state) {
     case CONN_FREE:
         CHECK(!c->op_in.in_flight && !c->op_out.in_flight);
-        CHECK(c->ex == NULL);
+        CHECK(c->ex == NULL && c->tls == NULL);
         break;
     case CONN_CONNECTING:
         CHECK(c->op_out.in_flight && !c->op_in.in_flight);
         CHECK(c->deadline_ns != CONN_NO_DEADLINE);
         break;
+    case CONN_SECURING:
+        CHECK(c->tls != NULL && !tls_open(c->tls));
+        /* fall through */
     case CONN_BUSY:
         CHECK(c->ex != NULL && c->op_in.in_flight);
         CHECK(c->deadline_ns != CONN_NO_DEADLINE);
         break;
     case CONN_IDLE:
-        CHECK(c->ex == NULL && c->op_in.in_flight && !c->op_out.in_flight);
+        CHECK(c->ex == NULL && c->op_in.in_flight);
+        CHECK(!c->op_out.in_flight || c->tls != NULL);
         CHECK(c->deadline_ns != CONN_NO_DEADLINE);
         break;
     case CONN_CLOSING:

@@ -1,10 +1,15 @@
 /* core/net/conn.h - one TCP connection to a receiver and its life.
  *
  *   FREE --open--> CONNECTING --connected--> BUSY <--send / answer complete--> IDLE
- *     ^                 |                      |                                 |
- *     |                 | error, deadline      | error, deadline, no keep-alive  | closed by peer,
- *     |                 v                      v                                 v idle too long
- *     '--- all home -- CLOSING <---------------'---------------------------------'
+ *     ^                |  |                  ^ |                                |
+ *     |                |  '--> SECURING -----' |                                |
+ *     |                | error,    | likewise  | likewise, no keep-alive        | closed by peer,
+ *     |                v deadline  v           v                                v idle too long
+ *     '--- all home -- CLOSING <---'-----------'--------------------------------'
+ *
+ * A connection that its owner wants secured makes a TLS handshake first (net/conn_tls.c). From then
+ * on each part of a request is encrypted into memory that lives until its send completes, and what
+ * arrives is decrypted before the parser sees it; a goodbye (close_notify) goes before the close.
  *
  * conn_goto() alone writes the state and CHECKs the step. There is one way out: CLOSING takes
  * every operation back from the kernel, closes the slot, and only then is the connection FREE;
@@ -21,6 +26,7 @@
 
 #include "core/io/io.h"
 #include "core/net/exchange.h"
+#include "tls/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +34,7 @@
 enum conn_state {
     CONN_FREE,
     CONN_CONNECTING,
+    CONN_SECURING,
     CONN_BUSY,
     CONN_IDLE,
     CONN_CLOSING,
@@ -45,6 +52,9 @@ struct conn_events {
      * c is still CONN_CONNECTING and may be given an exchange, or be relieved of its own. False:
      * nobody wants the connection. */
     bool (*tried)(void *ctx, struct conn *c, enum err why);
+    /* It is connected. True: its peer must prove by TLS to be *peer, which is lent as long as the
+     * connection is not CONN_FREE, and the pool has a TLS context. False: it stays in the clear. */
+    bool (*peer)(void *ctx, struct conn *c, struct tls_peer *peer);
     /* c->deadline_ns has changed; CONN_NO_DEADLINE: there is none any more. */
     void (*deadline)(void *ctx, struct conn *c);
     /* ex has ended, see ex->why. The connection is CONN_IDLE (and may be given a next exchange
@@ -58,13 +68,15 @@ struct conn_events {
 
 struct conn {
     struct conn_pool *pool;
-    struct exchange *ex;      /* lent; BUSY has one, CONNECTING and CLOSING may */
+    struct exchange *ex;      /* lent; SECURING and BUSY have one, CONNECTING and CLOSING may */
     void *lane;               /* whose connection it is; the owner's */
     void *race;               /* the connects that it competes with; the owner's */
     struct conn *next, *prev; /* owner's list of idle ones; pool's list of free ones (next) */
     uint64_t deadline_ns;     /* io_now_ns()'s clock; what happens then depends on the state */
     uint64_t idle_since_ns;   /* CONN_IDLE */
+    struct tls_session *tls;  /* owns; NULL: in the clear, or not connected yet */
     uint32_t served;          /* exchanges that were completed here */
+    uint32_t encrypted;       /* bytes of the request that went through tls */
     uint8_t state;            /* enum conn_state */
     bool connected;           /* the connect succeeded */
     bool closed;              /* IO_CLOSE was submitted */
@@ -72,17 +84,23 @@ struct conn {
     bool sent_some;           /* at least a byte of it */
     bool send_failed;         /* the rest is up to the receive side, for a short time */
     bool trying;              /* counted as under way; the owner's */
+    bool sends_request;       /* tls: what op_out sends holds a part of the request */
+    bool said_goodbye;        /* tls: close_notify, or the alert, was submitted */
     struct addr to;
     struct io_op op_out; /* connect, send, close: one at a time */
     struct io_op op_in;  /* the multishot receive */
 };
 
+enum { CONN_PLAIN_BYTES = 16384 }; /* a TLS record's most */
+
 struct conn_pool {
     struct io *io;
     const struct conn_events *events;
     void *ctx; /* first argument of the events */
-    uint64_t connect_timeout_ns, idle_timeout_ns;
-    struct conn *conns; /* owns: count of them, by slot */
+    uint64_t connect_timeout_ns, idle_timeout_ns, tls_timeout_ns;
+    struct tls_context *tls; /* lent; NULL: none of its connections is to be secured yet */
+    char *plain;             /* lent, of CONN_PLAIN_BYTES, with tls: what was just decrypted */
+    struct conn *conns;      /* owns: count of them, by slot */
     struct conn *free;
     uint32_t count, open, opened; /* open: not FREE; opened: ever */
     uint32_t touched;             /* slots from here on were never used */

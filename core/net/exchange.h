@@ -36,7 +36,9 @@ struct exchange {
     /* What became of it; valid in done(). */
     enum err why;
     enum sent sent;
-    bool reused; /* went out on a connection that had carried another exchange */
+    const char *detail; /* what exactly went wrong, one clause; static; NULL: why says it all */
+    bool reused;        /* went out on a connection that had carried another exchange */
+    bool stale;         /* its TLS session was not resumed after all; nothing was sent */
     uint64_t ended_ns;
     struct response answer; /* answer.status 0: none */
     struct exchange *next;  /* owner's */

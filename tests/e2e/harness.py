@@ -193,14 +193,14 @@ def end(child, number=signal.SIGTERM, seconds=20):
 class Nginx:
     """Debian's nginx on an inherited socket, so that no other process can take its port."""
 
-    def __init__(self, folder, locations, http="", name="nginx"):
+    def __init__(self, folder, locations, http="", listen="", name="nginx"):
         self.root = os.path.join(folder, name)
         os.makedirs(self.root)
         with listener(backlog=4096) as s:
             self.port = s.getsockname()[1]
             config = os.path.join(self.root, "nginx.conf")
             with open(config, "w") as f:
-                f.write(NGINX_CONF.format(root=self.root, port=self.port, http=http,
+                f.write(NGINX_CONF.format(root=self.root, port=self.port, http=http, listen=listen,
                                           locations=locations,
                                           user="user root;" if os.geteuid() == 0 else ""))
             env = dict(os.environ, NGINX=f"{s.fileno()};")
@@ -244,7 +244,7 @@ http {{
     scgi_temp_path {root}/scgi;
     {http}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{listen};
         location = /ready {{ return 204; }}
         {locations}
     }}
@@ -255,19 +255,21 @@ http {{
 class Haproxy:
     """Debian's haproxy on an inherited socket; backend: lines for its only backend."""
 
-    def __init__(self, folder, backend, defaults="", name="haproxy"):
+    def __init__(self, folder, backend, defaults="", bind="", name="haproxy"):
         self.root = os.path.join(folder, name)
         os.makedirs(self.root)
         with listener(backlog=4096) as s:
             self.port = s.getsockname()[1]
             config = os.path.join(self.root, "haproxy.cfg")
             with open(config, "w") as f:
-                f.write(HAPROXY_CONF.format(fd=s.fileno(), backend=backend, defaults=defaults))
+                f.write(HAPROXY_CONF.format(fd=s.fileno(), backend=backend, defaults=defaults,
+                                            bind=bind))
             self.err = open(os.path.join(self.root, "err"), "w+")
             self.child = subprocess.Popen([find_program("haproxy"), "-db", "-f", config],
                                           stdin=subprocess.DEVNULL, stdout=self.err,
                                           stderr=self.err, pass_fds=(s.fileno(),))
-            wait_until(lambda: answers(self.port) or self.child.poll() is not None,
+            ready = accepts if bind else answers
+            wait_until(lambda: ready(self.port) or self.child.poll() is not None,
                        "haproxy answers")
         if self.child.poll() is not None:
             raise AssertionError("haproxy ended: " + open(self.err.name).read())
@@ -292,7 +294,7 @@ defaults
     timeout server 60s
     {defaults}
 frontend in
-    bind fd@{fd}
+    bind fd@{fd}{bind}
     http-request return status 204 if {{ path /ready }}
     default_backend out
 backend out
@@ -307,6 +309,20 @@ def answers(port):
             s.settimeout(1)
             s.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
             return s.recv(16).startswith(b"HTTP/1.")
+    except OSError:
+        return False
+
+
+def accepts(port):
+    """Whether a server has taken the socket over: a connection to it is closed or answered."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+            s.settimeout(1)
+            s.sendall(b"no TLS\r\n\r\n")
+            s.recv(16)
+            return True
+    except ConnectionResetError:
+        return True
     except OSError:
         return False
 
@@ -345,11 +361,16 @@ class RawReceiver:
             self.connections += 1
             threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
 
+    def wrap(self, peer):
+        """For a receiver that speaks something else below HTTP."""
+        return peer
+
     def serve(self, peer):
         kept = b""
         with peer:
             peer.settimeout(RUN_SECONDS_MAX)
             try:
+                peer = self.wrap(peer)
                 while not self.ended:
                     head, body, kept = self.read_one(peer, kept)
                     if head is None:

@@ -259,8 +259,6 @@ class Records(harness.Case):
             b"http://ex\\u0001ample/", b"javascript:alert(1)",
             b"http://%00/", b"http://a%2fb/")])
 
-    def test_https_says_so(self):
-        self.rejected(b'{"url":"https://127.0.0.1/"}', reason="https")
 
     def test_international_names(self):
         """A name that IDNA refuses is a reject that names the way out, never sent as it is."""

@@ -345,7 +345,7 @@ static struct json *json;
 
 static void set_up(void)
 {
-    struct record_rules rules = {.record_bytes_max = LINE_BYTES_MAX, .https_allowed = true};
+    struct record_rules rules = {.record_bytes_max = LINE_BYTES_MAX};
     first_parser = record_parser_new(&rules);
     second_parser = record_parser_new(&rules);
     rules.record_bytes_max = AGAIN_BYTES_MAX;

@@ -20,7 +20,7 @@ struct maker {
 
 static inline void maker_parse(struct maker *m, struct span line)
 {
-    static const struct record_rules rules = {.record_bytes_max = 1 << 20, .https_allowed = true};
+    static const struct record_rules rules = {.record_bytes_max = 1 << 20};
     struct reject why;
     if (m->parser == NULL) m->parser = record_parser_new(&rules);
     free(m->line);

@@ -78,6 +78,11 @@ Test(options, defaults_are_valid_and_those_of_the_manual)
     cr_assert_eq(options_number(o, OPT_SYNC), JOURNAL_SYNC_GROUP);
     cr_assert_eq(options_number(o, OPT_MAX_WAIT), 0);
     cr_assert_eq(options_number(o, OPT_RUN_TIME), 0);
+    cr_assert_eq(options_number(o, OPT_TLS_TIMEOUT), UINT64_C(10000000000));
+    cr_assert_eq(options_number(o, OPT_TLS_MIN), 0);
+    cr_assert_eq(options_number(o, OPT_INSECURE), 0);
+    cr_assert_null(options_text(o, OPT_CA_FILE));
+    cr_assert_null(options_text(o, OPT_CLIENT_KEY));
     options_free(o);
 }
 
@@ -97,6 +102,26 @@ Test(options, durable_runs_are_read)
     cr_assert_eq(options_set(o, OPT_RUN_TIME, "off", OPTION_FROM_COMMAND_LINE, "x"), 0);
     cr_assert_eq(options_number(o, OPT_RUN_TIME), 0);
     cr_assert_neq(options_set(o, OPT_MAX_WAIT, "0s", OPTION_FROM_COMMAND_LINE, "x"), 0);
+    options_free(o);
+}
+
+Test(options, tls)
+{
+    struct options *o = options_new(COMMAND_SEND);
+    int ok = READ(o, no_environment, "--tls-min=1.3", "--ca-file", "a.pem", "--ca-path=/b",
+                  "--client-cert=c", "--client-key=d", "--insecure", "--tls-timeout=3s");
+    cr_assert_eq(ok, 0, "%s", o->error);
+    cr_assert_eq(options_number(o, OPT_TLS_MIN), 1);
+    cr_assert_eq(options_number(o, OPT_TLS_TIMEOUT), UINT64_C(3000000000));
+    cr_assert_eq(options_number(o, OPT_INSECURE), 1);
+    cr_assert(has(o, OPT_CA_FILE, 0, "a.pem"));
+    cr_assert(has(o, OPT_CA_PATH, 0, "/b"));
+    cr_assert(has(o, OPT_CLIENT_CERT, 0, "c"));
+    cr_assert(has(o, OPT_CLIENT_KEY, 0, "d"));
+    static const char *const bad[] = {"1.1", "1.0", "1.4", "1", "tls1.2", ""};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        cr_assert_neq(options_set(o, OPT_TLS_MIN, bad[i], OPTION_FROM_COMMAND_LINE, "x"), 0, "%s",
+                      bad[i]);
     options_free(o);
 }
 
@@ -172,7 +197,7 @@ Test(options, two_inputs_are_refused)
 
 Test(options, what_is_not_offered_is_refused)
 {
-    static char *const names[] = {"--insecure", "--x"};
+    static char *const names[] = {"--insecure=maybe", "--x"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct options *o = options_new(COMMAND_SEND);
         cr_assert_eq(READ(o, no_environment, names[i]), -1, "%s", names[i]);

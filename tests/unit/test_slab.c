@@ -177,6 +177,32 @@ Test(slab, refuses_what_cannot_be)
     slab_free(NULL);
 }
 
+Test(slab, a_limit_that_is_lowered)
+{
+    struct slab *s = slab_new(MIB);
+    void *all[16];
+    for (int i = 0; i < 16; i++) all[i] = slab_take(s, SLAB_PAGE_BYTES / 4);
+    slab_limit_lower(s, MIB / 2);
+    cr_assert_eq(slab_limit_bytes(s), MIB / 2);
+    slab_limit_lower(s, MIB); /* never up */
+    cr_assert_eq(slab_limit_bytes(s), MIB / 2);
+    slab_limit_lower(s, 0); /* as near as what is taken allows */
+    cr_assert_eq(slab_limit_bytes(s), 4 * SLAB_PAGE_BYTES);
+    cr_assert_null(slab_take(s, SLAB_PAGE_BYTES / 4));
+    cr_assert_null(slab_take(s, 100));
+    slab_validate(s);
+    for (int i = 0; i < 16; i++) slab_give(s, all[i], SLAB_PAGE_BYTES / 4);
+    slab_validate(s);
+    slab_limit_lower(s, SLAB_PAGE_BYTES);
+    slab_validate(s);
+    cr_assert_eq(slab_limit_bytes(s), SLAB_PAGE_BYTES);
+    void *p = slab_take(s, 100);
+    cr_assert_not_null(p);
+    cr_assert_null(slab_take(s, 1000));
+    slab_give(s, p, 100);
+    slab_free(s);
+}
+
 Test(slab, given_twice, .signal = SIGABRT)
 {
     struct slab *s = slab_new(MIB);

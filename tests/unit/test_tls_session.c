@@ -321,15 +321,22 @@ Test(tls_session, tickets_are_kept_by_name_and_given_once)
     char out[TLS_TICKET_BYTES_MAX];
     struct span a = SPAN_LIT("a:443"), b = SPAN_LIT("a:44"), c = SPAN_LIT("A:443");
     cr_assert_eq(tls_tickets_take(t, a, out), 0);
-    for (char i = '0'; i < '6'; i++) tls_tickets_put(t, a, &i, 1);
+    for (uint16_t i = 0; i < TLS_TICKETS_OF_HOST + 2; i++) tls_tickets_put(t, a, &i, sizeof i);
     cr_assert_eq(tls_tickets_count(t), TLS_TICKETS_OF_HOST);
     cr_assert_eq(tls_tickets_take(t, b, out), 0);
     cr_assert_eq(tls_tickets_take(t, c, out), 0);
-    for (char i = '5'; i > '1'; i--) {
-        cr_assert_eq(tls_tickets_take(t, a, out), 1);
-        cr_assert_eq(out[0], i);
+    tls_tickets_put(t, b, "of b", 4);
+    for (uint16_t i = TLS_TICKETS_OF_HOST + 1; i > 1; i--) {
+        cr_assert_eq(tls_tickets_take(t, a, out), sizeof i);
+        cr_assert_arr_eq(out, &i, sizeof i);
     }
     cr_assert_eq(tls_tickets_take(t, a, out), 0);
+    for (int i = 0; i < 5; i++) tls_tickets_put(t, a, "x", 1);
+    tls_tickets_forget(t, a);
+    tls_tickets_forget(t, a);
+    cr_assert_eq(tls_tickets_take(t, a, out), 0);
+    cr_assert_eq(tls_tickets_take(t, b, out), 4);
+    cr_assert_arr_eq(out, "of b", 4);
     static char large[TLS_TICKET_BYTES_MAX + 1];
     tls_tickets_put(t, a, large, sizeof large);
     cr_assert_eq(tls_tickets_count(t), 0);
@@ -489,7 +496,8 @@ Test(tls_session, there_is_room_when_it_says_so)
         cr_assert_not_null(ballast[i]);
     }
 #endif
-    for (bool room = true; room && count < 64; room = tls_has_room(p->context)) {
+    for (bool room = true; room && count < 64;
+         room = tls_has_room(p->context, SIZE_MAX, (uint32_t)count)) {
         if (count > 0) {
             server_begin(p, &how);
             cr_assert(client_begin(p, &how), "session %d", count);

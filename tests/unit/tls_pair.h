@@ -178,20 +178,18 @@ static inline bool client_context_make(struct pair *p, const struct pair_setup *
 
 static inline bool client_begin(struct pair *p, const struct pair_setup *how)
 {
-    static struct addr ip;
+    struct addr ip = {.sa = {.sa_family = AF_UNSPEC}};
     static char name[300];
     const char *host = how->host ? how->host : "hook.example";
     if (how->ip != NULL) {
-        memset(&ip, 0, sizeof ip);
         if (inet_pton(AF_INET, how->ip, &ip.v4.sin_addr) == 1) ip.sa.sa_family = AF_INET;
         else if (inet_pton(AF_INET6, how->ip, &ip.v6.sin6_addr) == 1) ip.sa.sa_family = AF_INET6;
         else CHECK(false);
         host = how->ip;
     }
     snprintf(name, sizeof name, "%s:443", host);
-    struct tls_peer peer = {.name = span_of(name, strlen(name)),
-                            .host = span_of(name, strlen(host)),
-                            .ip = how->ip ? &ip : NULL};
+    struct tls_peer peer = {
+        .name = span_of(name, strlen(name)), .host = span_of(name, strlen(host)), .ip = ip};
     p->client = tls_new(p->context, &peer);
     return p->client != NULL;
 }

@@ -276,7 +276,6 @@ static int check_open(struct check *k, int32_t fd)
     const struct config *c = &k->settings->config;
     struct record_rules rules = {.record_bytes_max = c->record_bytes_max,
                                  .key_field = c->key_field,
-                                 .https_allowed = false,
                                  .ports = c->ports};
     k->parser = record_parser_new(&rules);
     k->hosts = hosts_new();

@@ -35,6 +35,7 @@ static const char *const group_titles[OPTION_GROUP_COUNT] = {OPTION_GROUPS(OPTIO
 
 static const char *const progress_names[] = {"auto", "bar", "plain", "none", NULL};
 static const char *const sync_names[] = {"group", "always", "none", NULL}; /* enum journal_sync */
+static const char *const tls_version_names[] = {"1.2", "1.3", NULL}; /* enum tls_version */
 static const char *const delivery_names[] = {"at-least-once", "at-most-once", NULL};
 
 const struct option_row *option_row(enum option_id id)
@@ -169,6 +170,7 @@ static bool item_ok(const struct option_row *row, const char *text, uint64_t *nu
         return off_parse(text, number) || (value_duration(text, number) && in_range(row, *number));
     case OPTION_SYNC: return name_parse(text, sync_names, number);
     case OPTION_DELIVERY: return name_parse(text, delivery_names, number);
+    case OPTION_TLS_MIN: return name_parse(text, tls_version_names, number);
     case OPTION_PROGRESS: return name_parse(text, progress_names, number);
     case OPTION_TEXT:
     case OPTION_FILE: return text[0] != '\0' && strpbrk(text, "\r\n") == NULL;
@@ -218,6 +220,7 @@ static void accepted_text(const struct option_row *row, char *out, size_t size)
     case OPTION_TEXT: snprintf(out, size, "a text of one line"); return;
     case OPTION_HEADER: snprintf(out, size, "a text without control characters"); return;
     case OPTION_FILE: snprintf(out, size, "a path"); return;
+    case OPTION_TLS_MIN: snprintf(out, size, "1.2 or 1.3"); return;
     case OPTION_PROGRESS: snprintf(out, size, "auto, bar, plain or none"); return;
     case OPTION_PORTS: snprintf(out, size, "ports and ranges, such as 80,443,8000-8999"); return;
     case OPTION_NAMES: snprintf(out, size, "a header or field name"); return;

@@ -40,6 +40,7 @@ enum option_kind {
     OPTION_DURATION_OFF, /* the same, or "off": 0 */
     OPTION_SYNC,      /* group always none */
     OPTION_DELIVERY,  /* at-least-once at-most-once */
+    OPTION_TLS_MIN,   /* 1.2 1.3 */
     OPTION_TEXT,      /* anything but the empty text */
     OPTION_HEADER,    /* a header's value */
     OPTION_FILE,      /* a path; "-" for standard input or output */
@@ -85,7 +86,7 @@ struct option_value {
     enum option_source source;
     uint32_t line; /* OPTION_FROM_FILE: in options.file */
     /* FLAG 0 1, COUNT, COUNT_OFF, CORES, SIZE bytes, DURATION ns, RATE ns between two, PROGRESS,
-     * DELIVERY, SYNC; others 0 */
+     * DELIVERY, SYNC, TLS_MIN; others 0 */
     uint64_t number;
     char *items[OPTION_ITEMS_MAX]; /* texts, owned; only the first unless repeatable */
     uint32_t items_count;          /* 0: no value */

@@ -30,6 +30,7 @@
     X(ATTEMPTS, "Attempts:") \
     X(HEALTH, "Health of hosts:") \
     X(NETWORK, "Network:") \
+    X(TLS, "TLS, for https:") \
     X(SIGNING, "Signing:") \
     X(GENERAL, "General:")
 
@@ -86,6 +87,8 @@
       "Longest time to find a name's addresses") \
     X(CONNECT_TIMEOUT, "connect-timeout", DURATION, "10s", OPTION_MS, OPTION_H, ATTEMPTS, ST, \
       "TIME", "Longest time to connect") \
+    X(TLS_TIMEOUT, "tls-timeout", DURATION, "10s", OPTION_MS, OPTION_H, ATTEMPTS, ST, "TIME", \
+      "Longest time for the TLS handshake after that") \
     X(RETRIES, "retries", COUNT, "5", 0, 100, ATTEMPTS, S, "N", \
       "Most attempts after the first; 0: every failure is final") \
     X(RETRY_WINDOW, "retry-window", DURATION, "30m", OPTION_MS, 168 * OPTION_H, ATTEMPTS, S, \
@@ -131,6 +134,19 @@
       "(repeatable)") \
     X(USER_AGENT, "user-agent", HEADER, "hookline/" HOOKLINE_VERSION, 0, 0, NETWORK, ST, "TEXT", \
       "User-Agent of records that have none of their own") \
+    X(CA_FILE, "ca-file", FILE, NULL, 0, 0, TLS, ST, "FILE", \
+      "Trust the authorities in this PEM file, and no others; the system's when neither this nor " \
+      "--ca-path is given") \
+    X(CA_PATH, "ca-path", FILE, NULL, 0, 0, TLS, ST, "DIR", \
+      "Trust the authorities in the PEM files of this folder") \
+    X(TLS_MIN, "tls-min", TLS_MIN, "1.2", 0, 0, TLS, ST, "VERSION", \
+      "Oldest version of TLS to speak, 1.2 or 1.3") \
+    X(CLIENT_CERT, "client-cert", FILE, NULL, 0, 0, TLS, ST, "FILE", \
+      "Show this certificate, with its chain in PEM, to a receiver that asks for one") \
+    X(CLIENT_KEY, "client-key", FILE, NULL, 0, 0, TLS, ST, "FILE", \
+      "The key of --client-cert, in PEM") \
+    X(INSECURE, "insecure", FLAG, "no", 0, 0, TLS, ST, NULL, \
+      "Verify nothing: anyone on the way can read and change what is sent. For tests only") \
     X(IDEMPOTENCY_KEY, "idempotency-key", FLAG, "no", 0, 0, SIGNING, ST, NULL, \
       "Send each record's id as Idempotency-Key, the same on every attempt") \
     X(SIGN_SECRET_FILE, "sign-secret-file", FILE, NULL, 0, 0, SIGNING, ST, "FILE", \

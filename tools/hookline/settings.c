@@ -109,6 +109,7 @@ static void set_config(const struct options *o, struct config *c)
     c->timeout_ns = options_number(o, OPT_TIMEOUT);
     c->connect_timeout_ns = options_number(o, OPT_CONNECT_TIMEOUT);
     c->dns_timeout_ns = options_number(o, OPT_DNS_TIMEOUT);
+    c->tls_timeout_ns = options_number(o, OPT_TLS_TIMEOUT);
     c->user_agent = options_text(o, OPT_USER_AGENT);
     c->idempotency_key = options_number(o, OPT_IDEMPOTENCY_KEY) != 0;
 }
@@ -262,7 +263,8 @@ int settings_new(const struct options *o, struct settings **out, char error[OPTI
     s->progress = (enum progress_mode)options_number(o, OPT_PROGRESS);
     if (set_network(o, s, error) != 0 || check_outputs(&s->config, error) != 0 ||
         check_key_field(&s->config, error) != 0 || set_limits(o, s, error) != 0 ||
-        set_signer(o, s, error) != 0) {
+        set_signer(o, s, error) != 0 ||
+        trust_read(o, &s->trust, &s->config.tls, error) != 0) {
         settings_free(s);
         return -1;
     }
@@ -276,6 +278,7 @@ void settings_free(struct settings *s)
     if (s->resolver != NULL) resolver_free(s->resolver);
     if (s->limits != NULL) limits_free(s->limits);
     signer_free(s->signer);
+    trust_free(&s->trust);
     free(s);
 }
 

@@ -9,6 +9,7 @@
 #include "core/engine/config.h"
 #include "core/net/ports.h"
 #include "tools/hookline/options.h"
+#include "tools/hookline/trust.h"
 
 struct settings {
     struct config config;
@@ -17,6 +18,7 @@ struct settings {
     struct limits *limits; /* NULL: none */
     struct signer *signer; /* NULL: nothing is signed */
     uint8_t ports[PORTS_BYTES];
+    struct trust trust; /* the texts that config.tls names */
     enum progress_mode progress;
     uint64_t run_time_ns; /* --run-time; 0: off */
 };

@@ -73,6 +73,8 @@ static void print_attempts(const struct run_stats *n, FILE *out)
     if (n->resent > 0)
         row(out, "sent again", n->resent, "a kept connection had closed; not counted as attempts");
     row(out, "connections opened", n->connections_opened, "");
+    if (n->tls_handshakes > 0) row(out, "tls handshakes", n->tls_handshakes, "");
+    if (n->tls_handshakes > 0) row(out, "tls resumed", n->tls_resumed, "by a ticket");
 }
 
 static void print_latency(const struct hist *h, FILE *out)
