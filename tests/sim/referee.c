@@ -198,6 +198,14 @@ static bool may_go_again(const struct truth_send *e)
            (e->saw_end || e->saw_error || e->send_broke);
 }
 
+/* The number of the attempt that the record's last request was of, at least. */
+static uint64_t attempt_least(const struct truth_line *l)
+{
+    uint64_t least = l->sends > 0 ? last_send(l)->attempt : 0;
+    for (uint32_t i = 0; i < l->sends; i++) least -= l->send[i].unsure;
+    return least;
+}
+
 /* Is there a reason in this world for such an ending? */
 static bool explained(const struct told *r, const struct truth_send *e, const struct net_host *h,
                       const struct config *c)
@@ -205,7 +213,7 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
     const struct world *w = world_current;
     const struct dns_name *n = dns_sim_of_host(w->dns, r->line->host);
     bool dns_fails = n != NULL && (n->lost + n->failed > 0 || w->knobs.dns_bad > 0);
-    bool before_send = e == NULL || may_go_again(e) || r->attempts > e->attempt;
+    bool before_send = e == NULL || may_go_again(e) || r->attempts > attempt_least(r->line);
     switch (r->error) {
     case ERR_OK: return e != NULL && e->consumed && e->handler_ran;
     case ERR_STATUS_FINAL: return e != NULL && e->consumed;
@@ -237,7 +245,7 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
 /* An answer that was read whole decides; only a deadline may have come before. */
 static void answer_check(const struct told *r, const struct truth_send *e, const struct config *c)
 {
-    if (e == NULL || !e->consumed || r->attempts > e->attempt) return;
+    if (e == NULL || !e->consumed || r->attempts > attempt_least(r->line)) return;
     if (r->error == ERR_BLOCKED_ADDRESS) return; /* it was to be tried again, and could not be */
     uint32_t due = answer_verdicts(e->kind);
     if (e->conn->tainted) due |= BIT(ERR_BAD_RESPONSE) | BIT(ERR_STATUS_RETRY);
@@ -292,10 +300,8 @@ static void word_check(const struct told *r, const struct config *c)
 static void attempts_check(const struct told *r, const struct scene *s)
 {
     const struct truth_line *l = r->line;
-    const struct truth_send *e = last_send(l);
     const struct net_host *h = net_host(s->world->net, l->host);
-    uint64_t least = e != NULL ? e->attempt : 0;
-    for (uint32_t i = 0; i < l->sends; i++) least -= l->send[i].unsure;
+    uint64_t least = attempt_least(l);
     uint64_t most = 1 + s->config.retry.retries;
     bool blocked = r->error == ERR_BLOCKED_ADDRESS; /* its name leads there now */
     if (r->outcome != OUTCOME_EXPIRED && !blocked && least == 0) least = 1;
