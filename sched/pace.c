@@ -159,10 +159,11 @@ void pace_hinted(struct pace *p, uint64_t now_ns, const struct pace_hint *h, uin
         else v.interval_ns = policy_hinted(quota_of(p), now_ns, h);
         interval_ns = v.interval_ns;
         hold_ns = v.hold_ns;
-    } else if (quota && h->remaining == 0) {
+    } else if (quota && h->refused) {
         interval_ns = pace_blind_exhausted(blind_of(p), now_ns, h, interval_ns, held_ns, &hold_ns);
     } else {
-        interval_ns = pace_blind_taken(blind_of(p), h->began_ns, now_ns, 1, interval_ns, held_ns);
+        interval_ns = pace_blind_taken(blind_of(p), h->began_ns, now_ns, 1, interval_ns);
+        if (quota && h->remaining == 0) hold_ns = now_ns + min_u64(h->reset_ns, DAY_NS);
     }
     if (hold_ns > 0) pace_hold(p, hold_ns);
     digest_end(p, interval_ns);
@@ -215,8 +216,7 @@ void pace_taken(struct pace *p, uint64_t began_ns, uint64_t now_ns, uint32_t n)
         interval_ns = 0;
     }
     if (p->mode == MODE_BLIND)
-        interval_ns =
-            pace_blind_taken(blind_of(p), began_ns, now_ns, n, interval_ns, load_rlx(&p->held_ns));
+        interval_ns = pace_blind_taken(blind_of(p), began_ns, now_ns, n, interval_ns);
     digest_end(p, interval_ns);
 }
 

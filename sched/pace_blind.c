@@ -10,14 +10,16 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define DAY_NS    (86400 * SECOND_NS)
 
-#define GUARD_NS   (20 * MS_NS)      /* after a reset, before the first request */
-#define PROBE_NS   (100 * MS_NS)     /* between requests after a hold, until one is answered */
-#define UNKNOWN_NS (1 * MS_NS)       /* the pace before the first cut, where nothing was measured */
-#define FREE_NS    (2000)            /* a pace so fast is none */
-#define SLICE_NS   (100 * MS_NS)     /* of what goes through while there is no limit */
-#define MEMORY_NS  (60 * SECOND_NS)  /* what was taken longer ago tells nothing of a window */
-#define FORGET_NS  (600 * SECOND_NS) /* without a refusal: the limit is dropped */
-#define CYCLE_NS   (1 * SECOND_NS)   /* shorter ones are not told from a burst */
+#define GUARD_NS   (20 * MS_NS)  /* after a reset, before the first request */
+#define PROBE_NS   (100 * MS_NS) /* between requests after a hold, until one is answered */
+#define UNKNOWN_NS (1 * MS_NS)   /* the pace before the first cut, where nothing was measured */
+#define FREE_NS    (2000)        /* a pace so fast is none */
+/* Slower is what holds are for: the pace need not be, and would be so long after nonsense. */
+#define TARGET_MAX_NS (10 * SECOND_NS)
+#define SLICE_NS      (100 * MS_NS)     /* of what goes through while there is no limit */
+#define MEMORY_NS     (60 * SECOND_NS)  /* what was taken longer ago tells nothing of a window */
+#define FORGET_NS     (600 * SECOND_NS) /* without a refusal: the limit is dropped */
+#define CYCLE_NS      (1 * SECOND_NS)   /* shorter ones are not told from a burst */
 
 enum { SHORT_HOLDS_MAX = 6, PATIENCE = 10, CLIMB_MAX = 5, FEW = 20 };
 
@@ -92,7 +94,7 @@ static void window_learn(struct pace_blind *b)
     }
     uint64_t length_ns = window_guess(b->held_ns - b->began_ns, b->blocked_ns - b->began_ns);
     uint32_t count = b->limit > b->count && !b->windowed ? b->limit : b->count;
-    b->target_ns = length_ns / count;
+    b->target_ns = min_u64(length_ns / count, TARGET_MAX_NS);
     b->target_ns += b->target_ns / 400 + 1;
     b->windowed = true;
 }
@@ -215,13 +217,8 @@ static bool taken_again(const struct pace_blind *b, uint64_t began_ns, uint64_t 
 }
 
 uint64_t pace_blind_taken(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns, uint32_t n,
-                          uint64_t interval_ns, uint64_t held_ns)
+                          uint64_t interval_ns)
 {
-    if (held_ns > b->held_ns) { /* a Retry-After came since */
-        blocked(b, 0, now_ns);
-        b->held = true;
-        b->held_ns = held_ns;
-    }
     if (b->blocked_ns != 0) {
         if (taken_again(b, began_ns, now_ns)) return recovered(b, now_ns, n, interval_ns);
         b->count += n;

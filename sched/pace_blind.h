@@ -52,7 +52,7 @@ _Static_assert(sizeof(struct pace_blind) <= sizeof(((struct pace *)0)->state), "
 uint64_t pace_blind_refused(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns,
                             uint64_t interval_ns);
 uint64_t pace_blind_taken(struct pace_blind *b, uint64_t began_ns, uint64_t now_ns, uint32_t n,
-                          uint64_t interval_ns, uint64_t held_ns);
+                          uint64_t interval_ns);
 /* A 429 with a hint: nothing remains until reset_ns, as an answer at now_ns says. */
 uint64_t pace_blind_exhausted(struct pace_blind *b, uint64_t now_ns, const struct pace_hint *h,
                               uint64_t interval_ns, uint64_t held_ns, uint64_t *hold_ns);
