@@ -210,8 +210,8 @@ static void put_sched_fields(struct scene *s, struct text *t, struct truth_line 
     }
 }
 
-/* Fields that change nothing. */
-static void put_idle_field(struct world *w, struct text *t)
+/* Fields that change nothing, but that a key of its own is not held with the others. */
+static void put_idle_field(struct world *w, struct text *t, struct truth_line *l)
 {
     static const char *const fields[] = {
         "\"key\":\"tenant\"",
@@ -220,7 +220,9 @@ static void put_idle_field(struct world *w, struct text *t)
         "\"deadline\":7000000000",
         "\"deadline\":\"2199-12-31T23:59:59.5+01:00\"",
     };
-    put(t, "%s", fields[world_below(w, sizeof fields / sizeof *fields)]);
+    uint32_t which = world_below(w, sizeof fields / sizeof *fields);
+    if (which == 0) l->key = RECEIVER_KEYS;
+    put(t, "%s", fields[which]);
 }
 
 static void put_field(struct world *w, struct text *t, struct truth_line *l, uint32_t which,
@@ -237,7 +239,7 @@ static void put_field(struct world *w, struct text *t, struct truth_line *l, uin
         }
         put(t, "}");
     }
-    if (which == 5) put_idle_field(w, t);
+    if (which == 5) put_idle_field(w, t, l);
     if (which != 4) return;
     put(t, "\"body\":");
     if (object) put(t, "%s", l->body);
