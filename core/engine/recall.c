@@ -137,7 +137,10 @@ static enum look look_for(struct shard *s, uint64_t offset, struct flow *target,
     for (int i = 0; i < RECALL_SLOTS; i++) {
         struct recall_slot *slot = &r->slot[i];
         bool usable = slot->state == RECALL_LOADED || slot->state == RECALL_READ;
-        if (!usable || slot->life != s->spool.life || !slot_line(s, slot, offset, line)) continue;
+        if (!usable || slot->life != s->spool.life) continue;
+        if (slot->offset == offset && slot->len >= r->cap && !slot_line(s, slot, offset, line))
+            return LOOK_LOST; /* longer than any record: it is not what it was */
+        if (!slot_line(s, slot, offset, line)) continue;
         slot->used = ++r->looks;
         return LOOK_FOUND;
     }
