@@ -127,8 +127,10 @@ void world_advance(struct world *w)
     if (world_draw(w, w->knobs.wall_jump) && world_draw(w, 5)) {
         PROBE("wall time jumped");
         w->wall_jumped = true;
-        w->wall_ns += prng_below(&w->dice, 7200 * UINT64_C(1000000000));
-        w->wall_ns -= 3600 * UINT64_C(1000000000);
+        w->wall_ns -= w->wall_jump_ns; /* from where it would be, so that jumps do not add up */
+        w->wall_jump_ns = prng_below(&w->dice, 7200 * UINT64_C(1000000000));
+        w->wall_jump_ns -= 3600 * UINT64_C(1000000000);
+        w->wall_ns += w->wall_jump_ns;
     }
     /* Even a turn that did not wait took some time. */
     uint64_t least = w->now_ns + US * (1 + (uint64_t)world_below(w, 20));

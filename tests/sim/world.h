@@ -80,6 +80,7 @@ struct world {
     uint64_t now_ns;  /* monotonic */
     uint64_t wall_ns; /* since 1970 at now_ns 0; knob wall_jump moves it */
     bool wall_jumped;
+    uint64_t wall_jump_ns; /* how far, modulo 2^64 */
     uint64_t stalled_ns; /* time that passed while the process could not act */
     struct prng dice;
     struct knobs knobs;
