@@ -1,8 +1,8 @@
 /* core/engine/gate.c - may the next delivery of a flow begin now?
  *
- * In this order: the host's window has a permit for it; a retry is within the budget; the run's
- * rate, the host's own, and the paces that receivers asked for let it through; the host is not on
- * hold. Whoever says no blocks the flow or its lane until a time that it knows, or until an
+ * In this order: the host is not on hold; its window has a permit for it; a retry is within the
+ * budget; the run's rate, the host's own, and the paces that receivers asked for let it through; and
+ * still the host is not on hold. Whoever says no blocks the flow or its lane until a time that it knows, or until an
  * exchange of the lane ends. What was taken of the others is then given back.
  */
 #include "core/engine/shard_state.h"
@@ -47,6 +47,7 @@ static enum gate lane_held(struct shard *s, struct lane *l, uint64_t until_ns)
 {
     bool long_one = until_ns > io_now_ns(s->io) + PARK_AFTER_NS;
     l->held = true;
+    feedback_dirty(s, l); /* its permits are of no use here */
     gate_lane_block(s, l, until_ns);
     if (long_one) park_lane(s, l);
     return GATE_LANE;
@@ -142,9 +143,11 @@ enum gate gate_pass(struct shard *s, struct flow *f, struct delivery *d, struct 
     struct lane *l = f->lane;
     const struct host_rules *rules = &s->run->config->health;
     uint64_t now_ns = io_now_ns(s->io), until_ns = 0;
+    bool begun = d->attempt_ns != 0; /* what has begun goes on */
+    if (!begun && host_look(l->host, rules, now_ns, &until_ns) == HOST_HELD)
+        return lane_held(s, l, until_ns);
     enum gate g = permit(s, l);
-    if (g != GATE_OPEN || d->attempt_ns != 0) return g; /* what has begun goes on */
-    if (host_look(l->host, rules, now_ns, &until_ns) == HOST_HELD) return lane_held(s, l, until_ns);
+    if (g != GATE_OPEN || begun) return g;
     if (lease->flow != f) gate_end(s, lease);
     lane_paces_look(&s->lanes, l, f, now_ns);
     lease->flow = f;

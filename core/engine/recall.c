@@ -275,10 +275,13 @@ static bool is_target(const struct recall *r, const struct flow *f)
     return false;
 }
 
-static void serve_next(struct shard *s, struct flow *f)
+/* False: it waits. */
+static bool serve_next(struct shard *s, struct flow *f)
 {
-    if (serve(s, f)) enough(s, f);
+    bool served = serve(s, f);
+    if (served) enough(s, f);
     else if (!is_target(&s->recall, f)) list_add(&s->recall, f);
+    return served;
 }
 
 /* ---- what is over ------------------------------------------------------------------------- */
@@ -389,6 +392,7 @@ static void serve_over(struct shard *s)
     struct recall *r = &s->recall;
     for (int i = 0; i < OVER_PER_TURN && r->over != 0; i++)
         if (!over_one(s, slab_at(s->slab, r->over))) return;
+    r->more = r->over != 0;
 }
 
 /* ---- once a turn -------------------------------------------------------------------------- */
@@ -414,7 +418,7 @@ static void lose_target(struct shard *s, struct recall_slot *slot, struct flow *
 {
     struct parked *k = first_wanted(s, f);
     if (k == NULL || k->offset != slot->offset) { /* what it was read for was had elsewhere */
-        if (f != NULL) serve_next(s, f);
+        if (f != NULL) (void)serve_next(s, f);
         return;
     }
     changed(s, k->line, slot->error);
@@ -436,22 +440,25 @@ static void slot_tend(struct shard *s, struct recall_slot *slot)
     slot->target = NULL; /* before it is served: that may take this very slot for its next read */
     slot->state = stale || failed ? RECALL_EMPTY : RECALL_LOADED;
     if (failed && !stale) lose_target(s, slot, target);
-    else if (target != NULL) serve_next(s, target);
+    else if (target != NULL) (void)serve_next(s, target);
 }
 
 void recall_tend(struct shard *s)
 {
     struct recall *r = &s->recall;
+    r->more = false;
     for (int i = 0; i < RECALL_SLOTS; i++) slot_tend(s, &r->slot[i]);
     if (r->over != 0) serve_over(s);
+    bool any = false; /* else the others wait for the same, most likely */
     for (int i = 0; i < FLOWS_PER_TURN && r->head != NULL; i++) {
         struct flow *f = r->head, *tail = r->tail;
         r->head = f->recall_next;
         if (r->head == NULL) r->tail = NULL;
         f->recall_next = NULL;
-        serve_next(s, f);
+        if (serve_next(s, f)) any = true;
         if (f == tail) return;
     }
+    if (any && r->head != NULL) r->more = true;
 }
 
 void recall_stop(struct shard *s)

@@ -49,6 +49,7 @@ struct recall {
     uint32_t over, over_last;   /* parked records to be told or kept: handles, by timer.due_ns */
     struct delivery *over_made; /* of the first of them, told as soon as there is room */
     uint32_t reading;           /* slots under way */
+    bool more;                  /* the turn's share was done; what is left waits for nothing else */
 };
 
 bool recall_open(struct shard *s) MUST_USE; /* memory */

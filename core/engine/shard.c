@@ -26,9 +26,9 @@ enum {
     BATCH_SHARE = 4,        /* of the exchanges under way: worth waiting for together */
     BATCH_MAX = 64,
 };
-#define CHAIN_POLL_NS  UINT64_C(1000000) /* another shard is about to pass on a line count */
-#define PIPE_POLL_NS   UINT64_C(5000000) /* another shard reads the pipe */
-#define RECALL_POLL_NS UINT64_C(1000000) /* what is to be read again waits for memory or room */
+#define CHAIN_POLL_NS  UINT64_C(1000000)  /* another shard is about to pass on a line count */
+#define PIPE_POLL_NS   UINT64_C(5000000)  /* another shard reads the pipe */
+#define RECALL_POLL_NS UINT64_C(20000000) /* what is to be read again waits for memory or room */
 /* Roughly what a completion costs with all that follows: time beyond that was idle. */
 #define COMPLETION_NS UINT64_C(5000)
 #define IDLE_MAX_NS   UINT64_C(10000000)
@@ -244,7 +244,7 @@ static uint64_t turn_until(const struct shard *s)
     if (s->no_room_until_ns > now_ns) until_ns = earlier(until_ns, s->no_room_until_ns);
     if (s->rate_until_ns > now_ns) until_ns = earlier(until_ns, s->rate_until_ns);
     if (s->recall.head != NULL || s->recall.over != 0)
-        until_ns = earlier(until_ns, now_ns + RECALL_POLL_NS);
+        until_ns = earlier(until_ns, s->recall.more ? 0 : now_ns + RECALL_POLL_NS);
     if (s->read_ahead || !names_wait(s)) until_ns = 0;
     return until_ns;
 }
