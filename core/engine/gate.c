@@ -1,9 +1,9 @@
 /* core/engine/gate.c - may the next delivery of a flow begin now?
  *
  * In this order: the host is not on hold; its window has a permit for it; a retry is within the
- * budget; the run's rate, the host's own, and the paces that receivers asked for let it through; and
- * still the host is not on hold. Whoever says no blocks the flow or its lane until a time that it knows, or until an
- * exchange of the lane ends. What was taken of the others is then given back.
+ * budget; the run's rate, the host's own, and the paces that receivers asked for let it through;
+ * and the host is still not on hold. Whoever says no blocks the flow or its lane until a time that
+ * it knows, or until an exchange of the lane ends. What was taken of the others is then given back.
  */
 #include "core/engine/shard_state.h"
 

@@ -83,8 +83,10 @@ static bool raced_before(const struct truth_line *line)
     return false;
 }
 
-/* Can it be a new attempt? Whether it was due is for the referee to say, when all is known. */
-static bool is_retry(const struct world *w, const struct truth_line *line, bool *unsure)
+/* Can it be a new attempt? Whether it was due is for the referee to say, when all is known.
+ * start_ns: when its connection was begun, or, on a used one, now. */
+static bool is_retry(const struct world *w, const struct truth_line *line, uint64_t start_ns,
+                     bool *unsure)
 {
     const struct truth *t = w->truth;
     const struct truth_send *last = &line->send[line->sends - 1];
@@ -94,7 +96,7 @@ static bool is_retry(const struct world *w, const struct truth_line *line, bool 
     bool ended = last->saw_end || last->saw_error || last->send_broke;
     bool again = ended && last->read == 0 &&
                  (last->reused ? !raced_before(line) : last->moved == 0) &&
-                 w->now_ns <= first->begun_ns + t->timeout_ns;
+                 start_ns <= first->begun_ns + t->timeout_ns;
     const struct backoff *a = &t->retry->answered, *u = &t->retry->unreachable;
     uint64_t least_ns = (a->base_ns < u->base_ns ? a->base_ns : u->base_ns) / 2;
     bool retry = w->now_ns >= last->begun_ns + least_ns;
@@ -138,14 +140,15 @@ void server_request(struct world *w, struct wire *c, const void *bytes, size_t n
     RULE(net_host(w->net, line->host) == c->host, "line %u was sent to another host", line->number);
     if (before != NULL) reuse_check(c, before);
     RULE(line->sends < TRUTH_SENDS_MAX, "line %u was sent %u times", line->number, line->sends + 1);
-    bool unsure = false, retry = line->sends > 0 && is_retry(w, line, &unsure);
+    uint64_t start_ns = before != NULL ? w->now_ns : c->connect_ns;
+    bool unsure = false, retry = line->sends > 0 && is_retry(w, line, start_ns, &unsure);
     if (line->sends > 0 && !retry) again_check(line, before);
     uint32_t attempts = line->sends > 0 ? line->send[line->sends - 1].attempt : 0;
     struct truth_send *e = &line->send[line->sends++];
     *e = (struct truth_send){.conn = c,
                              .line = line,
                              .begun_ns = w->now_ns,
-                             .start_ns = before != NULL ? w->now_ns : c->connect_ns,
+                             .start_ns = start_ns,
                              .attempt = attempts + (attempts == 0 || retry ? 1 : 0),
                              .reused = before != NULL,
                              .unsure = unsure,
