@@ -74,6 +74,31 @@ Test(summary, some_failed)
     free(s);
 }
 
+Test(summary, holds_and_retries)
+{
+    struct summary *s = sample();
+    s->stats.retries = 77;
+    s->stats.hints = 12345;
+    s->stats.endings[ERR_EXPIRED] = 3;
+    for (uint32_t i = 0; i < SUMMARY_HELD_MAX; i++)
+        s->held[i] = (struct run_held){
+            .host = "a.test:80", .times = i, .held_ns = UINT64_C(184000000000), .deferred = 1204};
+    char *printed = print(s);
+    cr_assert_null(strstr(printed, "held"), "%s", printed);
+    free(printed);
+    s->held_count = SUMMARY_HELD_MAX + 5;
+    printed = print(s);
+    const char *line = "host a.test:80 held 3 times, 184 s in all, 1,204 records deferred\n";
+    cr_assert_not_null(strstr(printed, line), "%s", printed);
+    cr_assert_not_null(strstr(printed, "held 1 time, "), "%s", printed);
+    cr_assert_not_null(strstr(printed, "and 5 more hosts"), "%s", printed);
+    cr_assert_not_null(strstr(printed, "12,345"), "%s", printed);
+    cr_assert_not_null(strstr(printed, "retries"), "%s", printed);
+    cr_assert_not_null(strstr(printed, err_text(ERR_EXPIRED)), "%s", printed);
+    free(printed);
+    free(s);
+}
+
 Test(summary, a_gap_is_told)
 {
     struct summary *s = sample();

@@ -136,6 +136,7 @@ void progress_line(const struct progress *p, const struct run_stats *s, uint64_t
     add(out, &used, "%s done  ", value_grouped_text(done_of(s), text));
     add(out, &used, "%s/s  ", value_grouped_text(p->rate < 0 ? 0 : (uint64_t)p->rate, text));
     add(out, &used, "%s in flight  ", value_grouped_text(s->in_flight, text));
+    if (s->waiting > 0) add(out, &used, "%s waiting  ", value_grouped_text(s->waiting, text));
     bool red = bar && p->colour && failures_of(s) > 0;
     add(out, &used, "%s%s failed%s", red ? "\033[31m" : "",
         value_grouped_text(failures_of(s), text), red ? "\033[0m" : "");

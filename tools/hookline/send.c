@@ -129,6 +129,7 @@ static int report(struct run *run, struct summary *s)
     run_stats(run, &s->stats);
     run_latency(run, &s->latency);
     s->failure = run_failure(run);
+    s->held_count = run_held_hosts(run, s->held, SUMMARY_HELD_MAX);
     /* A run that could not begin has one thing to say. */
     bool began = s->stats.accepted + s->stats.rejected > 0;
     if (began || s->failure == NULL) summary_print(s, stderr);

@@ -81,12 +81,16 @@ static int set_network(const struct options *o, struct settings *s, char *error)
     return 0;
 }
 
-enum { SETTINGS_REJECTS_SHOWN = 20 }; /* reasons on standard error; hookline check has them all */
+enum {
+    SETTINGS_REJECTS_SHOWN = 20, /* reasons on standard error; hookline check has them all */
+    SETTINGS_HOLDS_SHOWN = 50,   /* hosts that are put on hold, or open again */
+};
 
 static void set_config(const struct options *o, struct config *c)
 {
     c->rejects_shown_max = SETTINGS_REJECTS_SHOWN;
     c->refused_shown_max = SETTINGS_REJECTS_SHOWN;
+    c->holds_shown_max = SETTINGS_HOLDS_SHOWN;
     c->input_path = o->input == NULL ? "-" : o->input;
     c->strict = options_number(o, OPT_STRICT) != 0;
     c->record_bytes_max = (uint32_t)options_number(o, OPT_MAX_RECORD);

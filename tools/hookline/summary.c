@@ -58,13 +58,16 @@ static void print_attempts(const struct run_stats *n, FILE *out)
 {
     char name[64];
     row(out, "attempts", n->attempts, "");
+    if (n->retries > 0) row(out, "  retries", n->retries, "attempts after a record's first");
     for (enum err e = 0; e < ERR_COUNT; e++) {
-        if (n->endings[e] == 0 || e == ERR_BLOCKED_ADDRESS) continue;
+        if (n->endings[e] == 0 || e == ERR_BLOCKED_ADDRESS || e == ERR_EXPIRED) continue;
         snprintf(name, sizeof name, "  %s", err_label(e));
         row(out, name, n->endings[e], err_text(e));
     }
     if (n->endings[ERR_BLOCKED_ADDRESS] > 0)
         row(out, "not attempted", n->endings[ERR_BLOCKED_ADDRESS], err_text(ERR_BLOCKED_ADDRESS));
+    if (n->endings[ERR_EXPIRED] > 0)
+        row(out, "not attempted", n->endings[ERR_EXPIRED], err_text(ERR_EXPIRED));
     for (int class = 1; class < 6; class ++) {
         if (n->statuses[class] == 0) continue;
         snprintf(name, sizeof name, "answers %dxx", class);
@@ -75,6 +78,25 @@ static void print_attempts(const struct run_stats *n, FILE *out)
     row(out, "connections opened", n->connections_opened, "");
     if (n->tls_handshakes > 0) row(out, "tls handshakes", n->tls_handshakes, "");
     if (n->tls_handshakes > 0) row(out, "tls resumed", n->tls_resumed, "by a ticket");
+}
+
+/* Who was on hold, and what the receivers' own wishes came to. */
+static void print_scheduling(const struct summary *s, FILE *out)
+{
+    const struct run_stats *n = &s->stats;
+    char text[VALUES_TEXT_BYTES];
+    if (n->hints > 0) row(out, "answers with hints", n->hints, "Retry-After, rate limit fields");
+    if (n->hints_ignored > 0)
+        row(out, "hints ignored", n->hints_ignored, "fields of them that made no sense");
+    uint32_t shown = s->held_count < SUMMARY_HELD_MAX ? s->held_count : SUMMARY_HELD_MAX;
+    for (uint32_t i = 0; i < shown; i++) {
+        const struct run_held *h = &s->held[i];
+        fprintf(out, "  host %s held %u time%s, %.0f s in all, %s records deferred\n", h->host,
+                h->times, h->times == 1 ? "" : "s", (double)h->held_ns / 1e9,
+                value_grouped_text(h->deferred, text));
+    }
+    if (s->held_count > shown)
+        fprintf(out, "  and %u more hosts were on hold\n", s->held_count - shown);
 }
 
 static void print_latency(const struct hist *h, FILE *out)
@@ -128,6 +150,7 @@ void summary_print(const struct summary *s, FILE *out)
             value_grouped_text((uint64_t)rate, b));
     print_outcomes(s, out);
     print_attempts(n, out);
+    print_scheduling(s, out);
     print_latency(&s->latency, out);
     fprintf(out, "  %-20s  read %s, sent %s\n", "bytes", value_bytes_text(n->input_bytes, a),
             value_bytes_text(n->request_bytes, b));

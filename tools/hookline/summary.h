@@ -12,11 +12,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { SUMMARY_HELD_MAX = 10 }; /* hosts on hold that are named */
+
 struct summary {
     const struct config *config;
     struct run_stats stats;          /* after run_join() */
     struct hist latency;             /* attempts, ns */
     const struct run_error *failure; /* lent by the run; NULL: none */
+    struct run_held held[SUMMARY_HELD_MAX]; /* those with the most deferred records first */
+    uint32_t held_count;                    /* of all that were on hold */
     uint64_t elapsed_ns;
     int signal; /* the first that stopped the run; 0: none */
     const char *stopped_by; /* the option that ended the run; NULL: none */
