@@ -502,10 +502,15 @@ class Case(unittest.TestCase):
 
     # ---- running hookline ------------------------------------------------------------------
 
-    def start(self, *args, stdin=None, prefix=(), env=None, allow=True, results=True, **more):
-        """Starts `hookline send` with results in self.path("results")."""
+    def start(self, *args, stdin=None, prefix=(), env=None, allow=True, results=True,
+              schedule=False, **more):
+        """Starts `hookline send` with results in self.path("results"). Every attempt is a record's
+        only one, whatever became of others to its host, unless the options say otherwise or
+        schedule is true."""
         argv = list(prefix) + [HOOKLINE, "send"] + (LOOPBACK if allow else [])
         argv += ["--progress", "none"]
+        if not schedule:
+            argv += ["--retries", "0", "--health-ratio", "100"]
         if results:
             argv += ["--results", self.path("results")]
         argv += [str(a) for a in args]
