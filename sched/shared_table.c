@@ -5,13 +5,13 @@
  * Nobody waits inside: who meets a locked entry that may be the one it looks for gives up for now,
  * and its caller comes back in its next turn.
  *
- * A key is looked for from its own first slot on, around its group, until a slot that was never
- * used; slots are never emptied again, only taken over. So two threads that make the same key meet
- * in the same free slot: the one that locks it first makes the entry, the other sees it locked, or
- * made. Where a group has no free slot they may choose different victims: each looks through the
- * whole group once more after it has locked its own, and gives up when it finds another locked one
- * or the key itself. Those steps are sequentially consistent, so that at least one of the two sees
- * the other.
+ * A key is looked for from its group's first slot on, until a slot that was never used: so few keys
+ * touch few pages. Slots are never emptied again, only taken over. So two threads that make the
+ * same key meet in the same free slot: the one that locks it first makes the entry, the other sees
+ * it locked, or made. Where a group has no free slot they may choose different victims: each looks
+ * through the whole group once more after it has locked its own, and gives up when it finds another
+ * locked one or the key itself. Those steps are sequentially consistent, so that at least one of
+ * the two sees the other.
  */
 #include "sched/shared_table.h"
 
@@ -85,7 +85,7 @@ static enum seen look(const struct shared_table *t, uint64_t hash, struct slot *
 {
     struct slot *group = group_of(t, hash);
     for (uint32_t i = 0; i < GROUP; i++) {
-        struct slot *s = &group[(hash + i) % GROUP];
+        struct slot *s = &group[i];
         uint64_t found = load_seq(&s->entry.hash);
         *out = s;
         if (found == hash) return SEEN_KEY;
@@ -201,7 +201,7 @@ void *shared_table_find(struct shared_table *t, uint64_t hash)
     if (hash == 0) hash = INSTEAD_OF_0;
     struct slot *group = group_of(t, hash);
     for (uint32_t i = 0; i < GROUP; i++) {
-        struct slot *s = &group[(hash + i) % GROUP];
+        struct slot *s = &group[i];
         uint64_t found = load_acq(&s->entry.hash);
         if (found == hash) return refer(s, hash) ? s : NULL;
         if (found == 0) break;

@@ -22,7 +22,7 @@ struct parked;
 struct shard;
 
 enum {
-    RECALL_SLOTS = 4,
+    RECALL_SLOTS = 2, /* each as long as a record may be */
     RECALL_BYTES = 32 * 1024, /* read at once */
 };
 

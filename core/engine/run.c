@@ -88,7 +88,8 @@ static int plan_memory(struct run *r, struct run_error *why)
                      p->connections * (uint64_t)shard_connection_bytes() +
                      reader_memory_bytes(c->block_bytes, c->record_bytes_max) + p->names_bytes +
                      p->lookups * (uint64_t)names_lookup_bytes() +
-                     recall_memory_bytes(c->record_bytes_max) + 2 * (uint64_t)p->rawbuf_bytes +
+                     recall_memory_bytes(c->record_bytes_max) +
+                     (r->source.regular ? 0 : 2 * (uint64_t)p->rawbuf_bytes) +
                      (c->results_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +
                      (c->events_path ? 2 * (uint64_t)p->outbuf_bytes : 0) +
                      (c->dead_letters_path ? 2 * (uint64_t)p->rawbuf_bytes : 0) +

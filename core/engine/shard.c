@@ -188,7 +188,8 @@ int shard_begin(struct shard *s)
     if (!reader_open(&s->reader, &r->source, s->io) || !recall_open(s) || !refeed_open(s))
         return memory_short(s, "the input's blocks");
     if (!r->source.regular) {
-        int rc = spool_open(&s->spool, r->config->spool_folder, s->io, r->plan.rawbuf_bytes);
+        int rc = spool_open(&s->spool, r->config->spool_folder, s->io, r->plan.rawbuf_bytes,
+                            r->config->memory_bytes / r->shards_count);
         if (rc < 0) {
             run_fail(
                 r, EXIT_OUTPUT,

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-int spool_open(struct spool *p, const char *folder, struct io *io, uint32_t bytes)
+int spool_open(struct spool *p, const char *folder, struct io *io, uint32_t buffer_bytes,
+               uint64_t bytes_max)
 {
     memset(p, 0, sizeof *p);
     int rc = io_file_open(folder, IO_FILE_TEMP, &p->file.fd);
@@ -14,7 +15,8 @@ int spool_open(struct spool *p, const char *folder, struct io *io, uint32_t byte
     p->file.regular = p->file.keep = true;
     p->file.path = folder;
     p->open = true;
-    return outbuf_open(&p->buf, &p->file, io, bytes) ? 0 : -ENOMEM;
+    p->bytes_max = bytes_max;
+    return outbuf_open(&p->buf, &p->file, io, buffer_bytes) ? 0 : -ENOMEM;
 }
 
 void spool_close(struct spool *p)
@@ -31,7 +33,9 @@ bool spool_add(struct spool *p, struct span line, uint64_t *offset)
 {
     CHECK(p->open);
     if (outfile_failed(&p->file) != 0 || outbuf_room(&p->buf) < line.len + 1) return false;
-    *offset = p->file.length + p->buf.out_len + p->buf.len;
+    uint64_t end = p->file.length + p->buf.out_len + p->buf.len;
+    if (end + line.len + 1 > p->bytes_max) return false;
+    *offset = end;
     char *out = outbuf_at(&p->buf);
     memcpy(out, line.ptr, line.len);
     out[line.len] = '\n';

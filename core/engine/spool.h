@@ -18,11 +18,13 @@ struct spool {
     struct outbuf buf;
     uint64_t refs; /* parked records and deliveries whose line is in it */
     uint64_t life; /* counts the times that it was cut: offsets of an earlier life mean nothing */
+    uint64_t bytes_max; /* so that a pipe is read no further than what can be kept of it */
     bool open;
 };
 
-/* 0 or -errno. */
-int spool_open(struct spool *p, const char *folder, struct io *io, uint32_t bytes) MUST_USE;
+/* A file in folder of at most bytes_max, and two buffers of buffer_bytes. 0 or -errno. */
+int spool_open(struct spool *p, const char *folder, struct io *io, uint32_t buffer_bytes,
+               uint64_t bytes_max) MUST_USE;
 void spool_close(struct spool *p);
 /* Adds a line; false: no room now. *offset is its place. It is referred to once. */
 bool spool_add(struct spool *p, struct span line, uint64_t *offset);

@@ -458,8 +458,10 @@ class Case(unittest.TestCase):
     """A test with a folder of its own; whatever it starts is ended with it."""
 
     maxDiff = 4000
+    schedule = False  # see start()
 
     @classmethod
+
     def setUpClass(cls):
         for program in (HOOKLINE, SINKER):
             if not os.access(program, os.X_OK):
@@ -503,13 +505,13 @@ class Case(unittest.TestCase):
     # ---- running hookline ------------------------------------------------------------------
 
     def start(self, *args, stdin=None, prefix=(), env=None, allow=True, results=True,
-              schedule=False, **more):
+              schedule=None, **more):
         """Starts `hookline send` with results in self.path("results"). Every attempt is a record's
         only one, whatever became of others to its host, unless the options say otherwise or
-        schedule is true."""
+        schedule is true (here, or of the class)."""
         argv = list(prefix) + [HOOKLINE, "send"] + (LOOPBACK if allow else [])
         argv += ["--progress", "none"]
-        if not schedule:
+        if not (self.schedule if schedule is None else schedule):
             argv += ["--retries", "0", "--health-ratio", "100"]
         if results:
             argv += ["--results", self.path("results")]

@@ -173,9 +173,9 @@ class Answers(harness.Case):
     def test_answer_body_over_the_limit(self):
         """The verdict is by status; the connection is not used again; memory stays small."""
         by_path, result = self.told_by_path(
-            ["/body/65536", "/body/65537", "/body/1G", "/body/10M+status/500", "/after"],
+            ["/body/65536", "/body/65537", "/body/1G", "/body/10M+status/500", "/next"],
             "--host-connections", "1", "--shards", "1")
-        for path in ("/body/65536", "/body/65537", "/body/1G", "/after"):
+        for path in ("/body/65536", "/body/65537", "/body/1G", "/next"):
             self.assertEqual(by_path[path]["outcome"], "delivered", by_path[path])
         self.expect(by_path["/body/10M+status/500"], *RETRY)
         self.assertLess(result.peak_kib, 512 << 10)

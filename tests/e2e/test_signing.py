@@ -21,6 +21,8 @@ PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 
 
 class Signing(harness.Case):
+    schedule = True
+
     def secrets(self, *lines, mode=0o600):
         path = self.path("secrets")
         with open(path, "w") as f:

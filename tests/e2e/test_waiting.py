@@ -18,6 +18,8 @@ def answer(status, *headers):
 
 
 class Waiting(harness.Case):
+    schedule = True
+
     def refusing(self, status, times, *headers):
         """Refuses so many requests, then takes all."""
         count = itertools.count(1)

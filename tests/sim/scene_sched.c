@@ -130,7 +130,8 @@ static void input_changes(struct world *w, void *obj, uint64_t cut)
     s->input_changed = true;
     size_t from = s->input->len / 2;
     if (cut) s->input->len = from;
-    else memset(s->input->data + from, 'x', s->input->len - from);
+    for (size_t i = from; i < s->input->len; i++) /* the lines keep their numbers */
+        if (s->input->data[i] != '\n') s->input->data[i] = 'x';
 }
 
 /* Nothing waits longer than all waits together, once for each attempt. */
