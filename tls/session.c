@@ -2,6 +2,7 @@
 #include "tls/parts.h"
 
 #include "tls/cert.h"
+#include "tls/show.h"
 #include "tls/tickets.h"
 
 #include <wolfssl/error-ssl.h>
@@ -205,12 +206,21 @@ static enum tls_fault leaf_fault(const WOLFSSL_X509_STORE_CTX *store)
 
 static bool by_ip(const struct tls_peer *p) { return p->ip.sa.sa_family != AF_UNSPEC; }
 
+/* For a person to look at; whatever the verdict will be. */
+static void chain_keep(struct tls_chain *chain, const WOLFSSL_X509_STORE_CTX *store)
+{
+    if (chain->shown > 0 || store->certs == NULL) return; /* this is called for each of them */
+    for (int i = 0; i < store->totalCerts; i++)
+        tls_chain_add(chain, span_of(store->certs[i].buffer, store->certs[i].length));
+}
+
 /* Our part of the verification: called for the peer's certificate when the library has said its
  * word, and for others. It may turn a yes into a no, never the other way. */
 int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
 {
     struct tls_session *s = store->userCtx;
     store->discardSessionCerts = 1; /* a ticket is kept without the chain */
+    if (s != NULL && s->peer.chain != NULL) chain_keep(s->peer.chain, store);
     if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth > 0)
         s->cert_fault = issuer_fault(store->error);
     if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth == 0)

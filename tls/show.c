@@ -1,10 +1,29 @@
 /* tls/show.c - see show.h. */
 #include "tls/show.h"
 
+#include "core/base/check.h"
 #include "tls/x509.h"
 
 #include <arpa/inet.h>
 #include <string.h>
+
+void tls_chain_add(struct tls_chain *c, struct span der)
+{
+    CHECK(c != NULL);
+    uint32_t used = c->count > 0 ? c->end[c->count - 1] : 0;
+    c->shown++;
+    if (c->count == TLS_CHAIN_MAX || der.len > sizeof c->der - used) return;
+    memcpy(c->der + used, der.ptr, der.len);
+    c->end[c->count++] = used + (uint32_t)der.len;
+}
+
+struct span tls_chain_at(const struct tls_chain *c, uint32_t index)
+{
+    CHECK(c != NULL);
+    CHECK(index < c->count);
+    uint32_t from = index > 0 ? c->end[index - 1] : 0;
+    return span_of(c->der + from, c->end[index] - from);
+}
 
 /* Where text is gathered; what does not fit is cut. */
 struct text {

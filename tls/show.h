@@ -1,10 +1,27 @@
-/* tls/show.h - a certificate as a person reads it. Pure: DER in, text out. */
+/* tls/show.h - what a peer showed: its certificates, kept as they came, and as a person reads them.
+ * Pure: DER in, text out. */
 #ifndef TLS_SHOW_H
 #define TLS_SHOW_H
 
 #include "core/base/span.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+enum { TLS_CHAIN_MAX = 10, TLS_CHAIN_BYTES = 64 * 1024 };
+
+/* Its own first. What does not fit is left out. Begins as zeros. */
+struct tls_chain {
+    uint32_t count;              /* kept */
+    uint32_t shown;              /* by the peer */
+    uint32_t end[TLS_CHAIN_MAX]; /* in der */
+    char der[TLS_CHAIN_BYTES];
+};
+
+/* The next of those that the peer showed. */
+void tls_chain_add(struct tls_chain *c, struct span der);
+/* One that was kept. */
+struct span tls_chain_at(const struct tls_chain *c, uint32_t index);
 
 struct tls_cert_text {
     char subject[256], issuer[256]; /* "CN=a.example, O=Somebody"; cut where they are longer */

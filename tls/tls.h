@@ -36,6 +36,7 @@ struct tls_pool;
 struct tls_tickets;
 struct tls_context;
 struct tls_session;
+struct tls_chain;
 
 enum tls_version { TLS_1_2, TLS_1_3 };
 
@@ -67,9 +68,10 @@ bool tls_has_room(struct tls_context *c, size_t limit_bytes, uint32_t connection
 size_t tls_memory_least(void);
 /* Whom a session is with; the spans are lent as long as it lives. */
 struct tls_peer {
-    struct span name; /* "host:port": under which its tickets are kept */
-    struct span host; /* for SNI and the certificate's dNSName */
-    struct addr ip;   /* AF_UNSPEC, or the URL names this address: iPAddress, and no SNI */
+    struct span name;        /* "host:port": under which its tickets are kept */
+    struct span host;        /* for SNI and the certificate's dNSName */
+    struct addr ip;          /* AF_UNSPEC, or the URL names this address: iPAddress, and no SNI */
+    struct tls_chain *chain; /* NULL; else the certificates that it shows are kept here (show.h) */
 };
 
 struct tls_numbers {

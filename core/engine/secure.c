@@ -7,6 +7,7 @@
  */
 #include "core/engine/shard_state.h"
 
+#include "core/net/trace.h"
 #include "tls/pool.h"
 
 #include <arpa/inet.h>
@@ -66,6 +67,7 @@ bool secure_peer(void *ctx, struct conn *c, struct tls_peer *peer)
     struct span name = lane_name(l), host = span_of(name.ptr, l->host_len);
     if (host.len > 2 && host.ptr[0] == '[') host = span_of(host.ptr + 1, host.len - 2);
     *peer = (struct tls_peer){.name = name, .host = host, .ip = literal_of(host)};
+    if (c->ex != NULL && c->ex->trace != NULL) peer->chain = &c->ex->trace->chain;
     return true;
 }
 

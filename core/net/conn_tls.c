@@ -118,7 +118,9 @@ bool conn_tls_goodbye(struct conn *c)
 /* The peer is who it should be. */
 static void secured(struct conn *c)
 {
-    trace_at(c->ex->trace, TRACE_SECURED, io_now_ns(c->pool->io));
+    struct trace *trace = c->ex->trace;
+    trace_at(trace, TRACE_SECURED, io_now_ns(c->pool->io));
+    if (trace != NULL) tls_describe(c->tls, trace->tls, sizeof trace->tls);
     conn_goto(c, CONN_BUSY);
     conn_deadline_set(c, c->ex->deadline_ns);
     conn_tls_send(c);

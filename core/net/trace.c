@@ -21,6 +21,8 @@ void trace_connecting(struct trace *t, const struct addr *to, uint64_t now_ns)
     t->addr = *to;
     t->answer_len = 0;
     t->answer_bytes = 0;
+    t->chain.count = t->chain.shown = 0;
+    t->tls[0] = '\0';
 }
 
 void trace_request(struct trace *t, const char *bytes, size_t len)

@@ -10,6 +10,7 @@
 
 #include "core/base/addr.h"
 #include "core/base/err.h"
+#include "tls/show.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +27,7 @@ enum trace_phase {
     TRACE_PHASES
 };
 
-enum { TRACE_DETAIL_BYTES = 256 };
+enum { TRACE_DETAIL_BYTES = 256, TRACE_TLS_BYTES = 128 };
 
 struct trace {
     uint64_t at_ns[TRACE_PHASES]; /* io_now_ns()'s clock; 0: not reached. A second try of the same
@@ -36,6 +37,9 @@ struct trace {
     size_t request_room, answer_room;
     size_t request_len, answer_len;       /* kept; no more than the room */
     uint64_t request_bytes, answer_bytes; /* in all */
+    /* Of a TLS connection. */
+    struct tls_chain chain;
+    char tls[TRACE_TLS_BYTES]; /* version and suite; empty: no session came about */
     /* How it ended. */
     bool told;
     bool delivered;

@@ -4,8 +4,10 @@ Method: what it prints is compared with what a receiver read, and with what the 
 to do.
 """
 import json
+import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -40,11 +42,11 @@ class Try(harness.Case):
         return [line[2:] for line in result.out.split("\n") if line[:1] == mark]
 
     def times(self, result):
-        """The rows of the table: name to (milliseconds, note)."""
+        """The rows of the last table: name to (milliseconds, note)."""
         units = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
         rows = {}
         for name, value, note in re.findall(r"(?m)^  (\S.{13})  ( *\S+(?: \S+)?)(?:  (.*))?$",
-                                            result.out):
+                                            result.out.split("\n\n")[-2]):
             number = value.split()
             took = 0 if number == ["at", "once"] else float(number[0]) * units[number[1]]
             rows[name.strip()] = (took, note)
@@ -163,6 +165,72 @@ class Try(harness.Case):
         result = self.attempt(url, "--dns-server", self.name_server("10.0.0.1", 0))
         self.check_status(result, 1)
         self.assertIn("10.0.0.1: private 10.0.0.0/8 (RFC 1918)", result.out)
+
+    def tls_server(self, name):
+        """A server with one of the certificates of tests/certs/make that answers 200."""
+        if not os.path.exists(self.path("ca.pem")):
+            make = os.path.join(harness.TREE, "tests/certs/make")
+            subprocess.run([make, self.folder], check=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(name + ".pem"), self.path(name + ".key"))
+        listener = harness.listener()
+        self.addCleanup(listener.close)
+
+        def serve():
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                try:
+                    with context.wrap_socket(peer, server_side=True) as secured:
+                        secured.recv(65536)
+                        secured.sendall(harness.RawReceiver.OK)
+                        secured.recv(1)
+                except OSError:
+                    pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        return listener.getsockname()[1]
+
+    def attempt_tls(self, name, *options):
+        port = self.tls_server(name)
+        return self.attempt(f"https://hook.example:{port}/", "--ca-file", self.path("ca.pem"),
+                            "--resolve", f"hook.example:{port}:127.0.0.1", *options)
+
+    def test_tls(self):
+        """Version, suite, and the certificates that the receiver showed, its own first."""
+        result = self.attempt_tls("chain")
+        self.check_status(result, 0)
+        self.assertRegex(result.out, r"(?m)^  TLS  +TLSv1\.3 TLS\S+$")
+        self.assertEqual(re.findall(r"(?m)^    (subject|issuer) +(.*)$", result.out),
+                         [("subject", "CN=hook.example"),
+                          ("issuer", "CN=tests intermediate, O=tests"),
+                          ("subject", "CN=tests intermediate, O=tests"),
+                          ("issuer", "CN=tests CA, O=tests")])
+        self.assertIn("\n    valid     2020-01-01T00:00:00Z to 2049-12-31T00:00:00Z\n", result.out)
+        self.assertIn("\n    names     hook.example, *.wild.example, 127.0.0.1, ::1\n", result.out)
+        self.assertEqual(list(self.times(result))[:3], ["DNS", "connect", "TLS"])
+        self.assertTrue(result.out.endswith("delivered: the receiver answered 200\n"))
+
+    def test_tls_refused(self):
+        """What was wrong with it, and the certificate to look at."""
+        for name, said in (("expired", "expired"), ("self-signed", "self-signed"),
+                           ("chain-missing", "not signed by a trusted authority")):
+            result = self.attempt_tls(name)
+            self.check_status(result, 1)
+            self.assertIn("failed: tls_certificate: ", result.out)
+            self.assertIn(said, result.out.split("failed: ")[1])
+            self.assertIn("\n    subject   CN=hook.example", result.out)
+            self.assertIn("Nothing of the request reached the receiver.", result.out)
+            self.assertEqual(self.times(result)["TLS"][1], "and there it ended")
+
+    def test_tls_unverified(self):
+        """Works and says so loudly; a certificate that nobody looked at is not shown."""
+        result = self.attempt_tls("expired", "--insecure")
+        self.check_status(result, 0)
+        self.assertIn("WARNING: --insecure", result.err)
+        self.assertNotIn("certificate 1", result.out)
 
     def test_the_phase_it_failed_in(self):
         sinker = self.sinker()

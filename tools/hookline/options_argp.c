@@ -84,6 +84,8 @@ static const char *const text_of[COMMAND_COUNT] = {
         "signatures and whatever --redact names are masked. Then:\n"
         "  DNS             until an address to connect to was known\n"
         "  connect         the TCP connection; a long one is a long way, or a lost packet\n"
+        "  TLS             the handshake; before the times stand its version and suite and the\n"
+        "                  certificates that the receiver showed, its own first\n"
         "  send            until the kernel had all of the request\n"
         "  first byte      the time that the receiver took\n"
         "  rest of answer  until the answer was complete\n"

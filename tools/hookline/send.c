@@ -181,10 +181,7 @@ int command_send(const struct settings *settings)
         fputs("hookline: reading records from the terminal, one JSON object on each line; "
               "end with Ctrl-D\n",
               stderr);
-    if (c->tls.insecure)
-        fputs("hookline: WARNING: --insecure: no receiver's certificate is verified; anyone on the "
-              "way can read and change what is sent\n",
-              stderr);
+    trust_warn(&c->tls);
     if (run_prepare(c, &why) != 0) return refused(&why);
     take_signals(&taken);
     uint64_t start_ns = progress_now_ns();

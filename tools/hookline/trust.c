@@ -127,7 +127,7 @@ int trust_read(const struct options *o, struct trust *t, struct tls_rules *out,
                char error[OPTION_ERROR_BYTES])
 {
     CHECK(t->trusted == NULL && t->key == NULL);
-    if (o->command != COMMAND_SEND) return 0;
+    if (o->command == COMMAND_CHECK) return 0;
     if (read_trusted(o, t, error) != 0 || read_own(o, t, error) != 0) return -1;
     *out = (struct tls_rules){.trusted = span_of(t->trusted, t->trusted_len),
                               .certificate = span_of(t->certificate, t->certificate_len),
@@ -146,4 +146,13 @@ void trust_free(struct trust *t)
     free(t->certificate);
     free(t->key);
     *t = (struct trust){.trusted = NULL};
+}
+
+void trust_warn(const struct tls_rules *rules)
+{
+    CHECK(rules != NULL);
+    if (!rules->insecure) return;
+    fputs("hookline: WARNING: --insecure: no receiver's certificate is verified; anyone on the way "
+          "can read and change what is sent\n",
+          stderr);
 }

@@ -18,6 +18,8 @@ struct trust {
 /* Fills *out, whose texts are those of *t. 0, or -1 with one line in error. */
 int trust_read(const struct options *o, struct trust *t, struct tls_rules *out,
                char error[OPTION_ERROR_BYTES]) __attribute__((warn_unused_result));
+/* Says on stderr, loudly, that nothing is verified, if that is so. */
+void trust_warn(const struct tls_rules *rules);
 /* The key is wiped. */
 void trust_free(struct trust *t);
 

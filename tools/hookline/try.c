@@ -183,6 +183,7 @@ static int show(const struct try *t)
         try_show_answer(trace, &t->redact, stdout);
         if (trace->answer_bytes > 0) fputc('\n', stdout);
     }
+    try_show_tls(trace, stdout);
     if (trace->why != ERR_BLOCKED_ADDRESS) {
         try_show_times(trace, stdout);
         fputc('\n', stdout);
@@ -199,6 +200,7 @@ static int run_it(struct try *t)
 {
     struct run_error why;
     struct run *run;
+    trust_warn(&t->config.tls);
     if (run_open(&t->config, &run, &why) != 0) {
         fprintf(stderr, "hookline try: %s\n", why.text);
         return (int)why.status;

@@ -162,6 +162,41 @@ void try_show_answer(const struct trace *t, const struct redact *r, FILE *out)
     put_masked(t, r, answer, t->answer_bytes, '<', out);
 }
 
+/* ---- TLS ---------------------------------------------------------------------------------- */
+
+static void put_fact(const char *name, const char *text, FILE *out)
+{
+    fprintf(out, "    %-8s  ", name);
+    put_safe(span_of(text, strlen(text)), out);
+    fputc('\n', out);
+}
+
+static void put_certificate(struct span der, uint32_t number, FILE *out)
+{
+    struct tls_cert_text c;
+    fprintf(out, "  certificate %u\n", number);
+    if (!tls_cert_show(der, &c)) {
+        put_fact("?", "it cannot be read", out);
+        return;
+    }
+    put_fact("subject", c.subject, out);
+    put_fact("issuer", c.issuer, out);
+    fprintf(out, "    %-8s  %s to %s\n", "valid", c.from, c.until);
+    if (c.names[0] != '\0') put_fact("names", c.names, out);
+}
+
+void try_show_tls(const struct trace *t, FILE *out)
+{
+    CHECK(t != NULL);
+    CHECK(out != NULL);
+    if (t->tls[0] != '\0') fprintf(out, "  %-14s  %s\n", "TLS", t->tls);
+    for (uint32_t i = 0; i < t->chain.count; i++)
+        put_certificate(tls_chain_at(&t->chain, i), i + 1, out);
+    if (t->chain.shown > t->chain.count)
+        fprintf(out, "  and %u certificates more\n", t->chain.shown - t->chain.count);
+    if (t->tls[0] != '\0' || t->chain.shown > 0) fputc('\n', out);
+}
+
 /* ---- times -------------------------------------------------------------------------------- */
 
 static void put_row(const char *name, const char *value, const char *note, FILE *out)
@@ -190,7 +225,7 @@ void try_show_times(const struct trace *t, FILE *out)
     CHECK(t != NULL);
     CHECK(t->told);
     static const char *const names[TRACE_PHASES] = {
-        [TRACE_CONNECTING] = "DNS",    [TRACE_CONNECTED] = "connect",
+        [TRACE_CONNECTING] = "DNS",        [TRACE_CONNECTED] = "connect",
         [TRACE_SECURED] = "TLS",           [TRACE_SENT] = "send",
         [TRACE_FIRST_BYTE] = "first byte", [TRACE_ENDED] = "rest of answer"};
     char addr[ADDR_TEXT_BYTES] = "";
