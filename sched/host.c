@@ -206,6 +206,14 @@ static bool probe_counts(union health x, uint8_t round)
     return true;
 }
 
+void host_hold(struct host *h, uint64_t until_ns)
+{
+    uint64_t until_ms = until_ns / HOST_MS_NS + (until_ns % HOST_MS_NS != 0);
+    union health fresh = {.word = 0};
+    union health x = {.state = STATE_HELD, .level = 1, .ms = until_ms & MS_MASK};
+    (void)cas_rlx(&h->health, &fresh.word, x.word);
+}
+
 /* The last probe has succeeded; all others are home, so that nobody else changes the host now, and
  * what is written here is in force before anyone can see it open. */
 static union health opened(struct host *h, union health x, const struct host_rules *r,

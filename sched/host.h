@@ -108,6 +108,8 @@ void host_report(struct host *h, struct host_windows *w, const struct host_rules
 void host_probe_ended(struct host *h, const struct host_rules *r, uint8_t round, uint64_t now_ns,
                       bool ok, struct host_event *event);
 void host_probe_unused(struct host *h, uint8_t round);
+/* It was on hold before this process began, until then; one that is not fresh stays as it is. */
+void host_hold(struct host *h, uint64_t until_ns);
 /* Since when the host is open; 0: always. UINT64_MAX while it is not open. */
 uint64_t host_opened_ns(const struct host *h);
 

@@ -318,6 +318,18 @@ static int attempts_recover(struct durable *u, const struct config *c, struct jo
     return 0;
 }
 
+static int held_copy(struct durable *u, const struct journal_state *s)
+{
+    u->held = calloc(s->held_count > 0 ? s->held_count : 1, sizeof *u->held);
+    if (u->held == NULL) return -ENOMEM;
+    for (uint32_t i = 0; i < s->held_count; i++) {
+        u->held[i] = s->held[i];
+        u->held[i].name = NULL; /* the journal's */
+    }
+    u->held_count = s->held_count;
+    return 0;
+}
+
 /* Which lines and blocks need not be looked at again. */
 static int known_make(struct durable *u, struct journal_state *s)
 {
@@ -339,7 +351,7 @@ static int known_make(struct durable *u, struct journal_state *s)
     u->blocks = (struct source_known){
         .bits = u->known.words, .lines = s->done.lines, .before = before, .blocks = blocks};
     memcpy(u->ended, s->ended, sizeof u->ended);
-    return 0;
+    return held_copy(u, s);
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -440,9 +452,11 @@ int durable_open(struct durable *u, const struct config *c, struct source *sourc
     u->on = true;
     rc = input_open(u, c, source, why);
     if (rc < 0) return rc;
+    /* The input may be another one than the state's: that is to be said, whatever its size. */
     uint64_t lines_max = source->size_bytes + 2;
     if (lines_max > LINESET_LINES_MAX) lines_max = LINESET_LINES_MAX;
-    if (!journal_state_open(&s, lines_max, true))
+    if (!journal_state_open(&s, LINESET_LINES_MAX, true) &&
+        !journal_state_open(&s, lines_max, true))
         return run_refuse(why, EXIT_RESOURCES, "no memory for the state");
     rc = recovered_open(u, c, source, &s, files, why);
     u->waiting = s.waiting;
@@ -482,6 +496,7 @@ void durable_close(struct durable *u)
     lineset_close(&u->known);
     free((void *)(uintptr_t)u->blocks.before);
     free(u->waiting);
+    free(u->held);
     io_file_close(u->lock_fd);
     u->on = false;
 }

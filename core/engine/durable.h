@@ -37,7 +37,7 @@ struct durable {
     uint64_t waiting_next; /* the first that no shard has taken; add by all, relaxed */
     uint64_t first_us;     /* of them, the first attempt of all: wall time; 0: none */
     uint64_t ended[JOURNAL_ENDING_COUNT]; /* lines */
-    struct journal_held *held;            /* owns: hosts that were on hold */
+    struct journal_held *held;            /* owns: hosts that were on hold, without their names */
     uint32_t held_count;
     uint64_t maybe;       /* of them and of `ended`, maybe delivered: see the list */
     uint64_t maybe_below; /* what is not known and begins before this offset may be, too */

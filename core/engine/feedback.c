@@ -94,12 +94,12 @@ static void event_take(struct shard *s, struct lane *l, const struct host_event 
     if (e->change == HOST_SAME) return;
     event_show(s, l, e);
     if (e->change == HOST_NOW_OPEN) {
-        note_hold(s, l, JOURNAL_HOLD_HEALTH, 0, 0);
+        note_hold(s, l, 0);
         TALLY_ADD(s->tally.opens, 1);
         if (l->held) gate_lane_timer(s, l);
         return;
     }
-    note_hold(s, l, JOURNAL_HOLD_HEALTH, 0, e->until_ns);
+    note_hold(s, l, e->until_ns);
     TALLY_ADD(s->tally.holds, 1);
     if (e->attempts > 0) TALLY_ADD(s->tally.closes, 1); /* it was open */
     struct held_host *h = held_find(s, l);
@@ -187,7 +187,9 @@ static void host_retry_after(struct shard *s, struct lane *l, uint64_t wait_ns)
 {
     uint64_t now_ns = io_now_ns(s->io);
     struct pace *p = lane_pace_make(&s->lanes, l, NULL, now_ns);
-    if (p != NULL) pace_hold(p, now_ns + wait_ns);
+    if (p == NULL) return;
+    pace_hold(p, now_ns + wait_ns);
+    note_pace(s, l, NULL, now_ns + wait_ns);
 }
 
 static void pace_feedback(struct shard *s, struct delivery *d, const struct exchange *ex,
@@ -205,8 +207,10 @@ static void pace_feedback(struct shard *s, struct delivery *d, const struct exch
     }
     struct pace *p = flow_pace(s, f);
     if (p == NULL) return;
-    if (refused && hint->has_retry_after)
+    if (refused && hint->has_retry_after) {
         pace_retry_after(p, d->attempt_ns, now_ns, hint->retry_after_ns, told);
+        note_pace(s, f->lane, f, now_ns + hint->retry_after_ns);
+    }
     if (told) quota(s, p, d, refused, hint);
     else if (!refused) pace_taken(p, d->attempt_ns, now_ns, 1);
     else if (!hint->has_retry_after) pace_refused(p, d->attempt_ns, now_ns);

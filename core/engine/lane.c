@@ -116,6 +116,7 @@ static struct flow *flow_new(struct lanes *t, struct lane *l, uint64_t key, uint
     memset(f, 0, sizeof *f);
     f->lane = l;
     f->key = key;
+    f->paces_seen = t->rules.paces_kept ? UINT32_MAX : 0;
     return f;
 }
 
@@ -169,12 +170,16 @@ void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f, uint64_t n
     }
 }
 
+uint64_t lane_pace_hash(const struct lane *l, const struct flow *f)
+{
+    return pace_hash(l, f != NULL ? f->key : PACE_OF_ALL_KEYS);
+}
+
 struct pace *lane_pace_make(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns)
 {
     struct pace **at = f != NULL ? &f->pace : &l->pace;
     if (*at != NULL) return *at;
-    *at = shared_table_ref(t->rules.paces, pace_hash(l, f != NULL ? f->key : PACE_OF_ALL_KEYS),
-                           now_ns);
+    *at = shared_table_ref(t->rules.paces, lane_pace_hash(l, f), now_ns);
     uint32_t made = load_rlx(&l->host->paces);
     /* Release: who sees the new number finds the entry. */
     if (*at != NULL)
@@ -443,6 +448,7 @@ static struct lane *lane_make(struct lanes *t, const struct url *url, struct spa
     if (l == NULL) return NULL;
     memset(l, 0, name_at);
     l->name_hash = hash;
+    l->paces_seen = t->rules.paces_kept ? UINT32_MAX : 0;
     l->moved_ns = now_ns; /* it has not stalled before it began */
     l->name_len = (uint16_t)name.len;
     l->host_len = (uint16_t)host_len_of(name.ptr, (uint32_t)name.len);

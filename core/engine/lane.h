@@ -126,6 +126,7 @@ struct lane_rules {
     const struct limits *limits; /* NULL: none */
     uint64_t interval_ns;        /* --host-rate; 0: none */
     uint32_t conns_max;          /* --host-connections */
+    bool paces_kept;             /* an earlier life left paces: look for them at first sight */
 };
 
 struct lanes {
@@ -191,6 +192,9 @@ void lane_places_drop(struct lanes *t, struct lane *l);
  * flow NULL, the lane's for all keys. */
 void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns);
 struct pace *lane_pace_make(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns);
+
+/* The hash of the flow's pace, or, for NULL, the lane's, in the shared table. */
+uint64_t lane_pace_hash(const struct lane *l, const struct flow *f);
 
 void flow_push(struct lanes *t, struct flow *f, enum flow_kind kind, struct delivery *d);
 void flow_push_front(struct lanes *t, struct flow *f, enum flow_kind kind, struct delivery *d);

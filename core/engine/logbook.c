@@ -321,6 +321,10 @@ static void sync_done(struct io_op *op, int32_t res)
 static void sync_begin(struct logbook *b)
 {
     struct journal *j = b->journal;
+    if (!io_file_is(j->path, j->fd)) { /* what is synced there nobody will find again */
+        journal_fail(j, ENOENT, -1);
+        return;
+    }
     b->syncing = true;
     b->sync_error = 0;
     b->sync_lease = load_acq(&j->lease_written); /* before `written`: see there */

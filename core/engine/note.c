@@ -7,6 +7,7 @@ _Static_assert((int)JOURNAL_DELIVERED == (int)OUTCOME_DELIVERED, "endings are ou
 _Static_assert((int)JOURNAL_ABORTED == (int)OUTCOME_ABORTED, "endings are outcomes, and more");
 
 enum { LEASE_BLOCKS_FIRST = 2, LEASE_BLOCKS_MAX = 128 };
+#define HOLD_WORTH_NS UINT64_C(1000000000) /* shorter ones are over before a run resumes */
 
 /* A time on io_now_ns()'s clock as wall time, in us. */
 static uint64_t wall_us(const struct shard *s, uint64_t ns)
@@ -113,15 +114,48 @@ bool note_leased(struct shard *s, uint64_t offset)
 
 /* ---- holds -------------------------------------------------------------------------------- */
 
-void note_hold(struct shard *s, const struct lane *l, enum journal_hold what, uint64_t key,
-               uint64_t until_ns)
+static void hold(struct shard *s, const struct lane *l, enum journal_hold what, uint64_t hash,
+                 uint64_t until_ns)
 {
     struct journal_entry e = {.kind = JOURNAL_HOLD,
                               .ending = (uint8_t)what,
-                              .number = key,
+                              .number = hash,
                               .value = until_ns > 0 ? wall_us(s, until_ns) : 0,
                               .text = lane_name(l)};
     if (s->log.journal == NULL || !journal_fits(&s->log.out, e.text.len + JOURNAL_ENTRY_BYTES_MAX))
-        return; /* found out anew */
+        return; /* it will be found out anew */
     logbook_add(&s->log, &e, 0);
+}
+
+void note_hold(struct shard *s, const struct lane *l, uint64_t until_ns)
+{
+    hold(s, l, JOURNAL_HOLD_HEALTH, l->name_hash, until_ns);
+}
+
+void note_pace(struct shard *s, const struct lane *l, const struct flow *f, uint64_t until_ns)
+{
+    if (until_ns < io_now_ns(s->io) + HOLD_WORTH_NS) return;
+    hold(s, l, JOURNAL_HOLD_PACE, lane_pace_hash(l, f), until_ns);
+}
+
+/* Each shard does so, since each begins when it likes; the second time changes nothing. */
+void note_holds_restore(struct shard *s)
+{
+    const struct durable *u = &s->run->durable;
+    uint64_t now_ns = io_now_ns(s->io), wall_ns = io_wall_ns(s->io);
+    const struct config *c = s->run->config;
+    for (uint32_t i = 0; i < u->held_count; i++) {
+        const struct journal_held *h = &u->held[i];
+        bool health = h->what == JOURNAL_HOLD_HEALTH;
+        uint64_t most_ns = health ? c->health.cooldown_max_ns : c->max_hint_ns;
+        if (h->until_us <= wall_ns / 1000) continue;
+        uint64_t left_ns = (h->until_us - wall_ns / 1000) * 1000;
+        uint64_t until_ns = now_ns + (left_ns < most_ns ? left_ns : most_ns);
+        struct shared_table *t = health ? s->run->hosts : s->run->paces;
+        void *entry = shared_table_ref(t, h->key, now_ns);
+        if (entry == NULL) continue;
+        if (health) host_hold(entry, until_ns);
+        else pace_hold(entry, until_ns);
+        shared_table_unref(t, entry, now_ns);
+    }
 }

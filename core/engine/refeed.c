@@ -158,7 +158,9 @@ static void place(struct shard *s, struct delivery *d, const struct journal_wait
     struct flow *f = d->flow;
     uint64_t due_ns = due_of(s, w);
     s->live++;
-    if (w->maybe && s->run->config->retry.at_most_once) {
+    if (lane_refuses(f->lane, io_now_ns(s->io))) {
+        intake_end(s, d, ERR_BLOCKED_ADDRESS, OUTCOME_FAILED);
+    } else if (w->maybe && s->run->config->retry.at_most_once) {
         d->sent_now = SENT_MAYBE;
         intake_end(s, d, ERR_STOPPED, OUTCOME_FAILED);
     } else if (due_ns > 0) {

@@ -30,8 +30,9 @@ enum {
 #define PIPE_POLL_NS   UINT64_C(5000000)  /* another shard reads the pipe */
 #define RECALL_POLL_NS UINT64_C(20000000) /* what is to be read again waits for memory or room */
 /* Roughly what a completion costs with all that follows: time beyond that was idle. */
-#define COMPLETION_NS UINT64_C(5000)
-#define IDLE_MAX_NS   UINT64_C(10000000)
+#define COMPLETION_NS  UINT64_C(5000)
+#define IDLE_MAX_NS    UINT64_C(10000000)
+#define QUIET_CLOSE_NS UINT64_C(1000000000)
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
@@ -164,7 +165,8 @@ static int conns_open(struct shard *s)
                                      .paces = r->paces,
                                      .limits = c->limits,
                                      .interval_ns = c->host_rate_interval_ns,
-                                     .conns_max = c->host_connections};
+                                     .conns_max = c->host_connections,
+                                     .paces_kept = r->durable.held_count > 0};
     /* What the first TLS connection needs is kept for it from the beginning. */
     size_t reserve = r->plan.tls_bytes > 0 ? tls_memory_least() : 0;
     s->slab = slab_new(r->plan.slab_bytes - reserve);
@@ -199,6 +201,7 @@ int shard_begin(struct shard *s)
             return -1;
         }
     }
+    note_holds_restore(s);
     s->input = READER_WAIT;
     s->begun = true;
     return 0;
@@ -340,6 +343,15 @@ static uint64_t quiet_ns(const struct shard *s, bool over)
     return busy || next_ns <= now_ns ? 0 : next_ns - now_ns;
 }
 
+/* --max-wait is about records: connections that idle meanwhile would be something to wait for. */
+static void quiet_close(struct shard *s)
+{
+    uint64_t now_ns = io_now_ns(s->io);
+    if (s->run->config->max_wait_ns == 0 || s->tally.quiet_ns == 0) s->quiet_since_ns = now_ns;
+    else if (now_ns - s->quiet_since_ns > QUIET_CLOSE_NS && s->conns.open > 0)
+        dispatch_close_idle(s);
+}
+
 static void tally_now(struct shard *s, bool over)
 {
     store_rlx(&s->tally.quiet_ns, quiet_ns(s, over));
@@ -390,6 +402,7 @@ bool shard_turn(struct shard *s)
     if (over && !names_idle(s)) names_stop(s);
     outputs(s, over);
     tally_now(s, over);
+    quiet_close(s);
     return !over || s->conns.open > 0 || !outputs_idle(s) || !names_idle(s) ||
            io_in_flight(s->io) > 0;
 }

@@ -124,6 +124,7 @@ struct shard {
     uint64_t no_room_until_ns; /* no connection is opened before: ports or files were short */
     uint64_t no_room_wait_ns;
     uint64_t outputs_due_ns;
+    uint64_t quiet_since_ns; /* with --max-wait: since when nothing but timers is waited for */
     bool begun, drained, cut, read_over /* run->readers knows that its input is over */
         ;                               /* cut: RUN_STOP_NOW was carried out */
     struct hist latency;                /* attempts, ns */
@@ -208,9 +209,12 @@ void note_line(struct shard *s, uint64_t line, bool rejected);
 void note_blocks(struct shard *s);
 /* Whether what begins at this offset of the input may be sent; if not, that is asked for. */
 bool note_leased(struct shard *s, uint64_t offset);
-/* until_ns 0: no longer. */
-void note_hold(struct shard *s, const struct lane *l, enum journal_hold what, uint64_t key,
-               uint64_t until_ns);
+/* The lane's host is on hold until then, 0: no longer; or sends to it (flow NULL), or to that flow
+ * of it, are. */
+void note_hold(struct shard *s, const struct lane *l, uint64_t until_ns);
+void note_pace(struct shard *s, const struct lane *l, const struct flow *f, uint64_t until_ns);
+/* What earlier lives knew of that. Once, before anything is sent. */
+void note_holds_restore(struct shard *s);
 
 /* refeed.c */
 bool refeed_open(struct shard *s) MUST_USE; /* memory */

@@ -162,6 +162,13 @@ int io_folder_sync(const char *path)
     return rc;
 }
 
+bool io_file_is(const char *path, int32_t fd)
+{
+    struct stat a, b;
+    return stat(path, &a) == 0 && fstat(fd, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
+}
+
 int io_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0; }
 
 int io_file_map(int32_t fd, size_t bytes, void **mem)

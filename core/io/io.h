@@ -153,6 +153,8 @@ int io_file_remove(const char *path) MUST_USE;
 /* -EEXIST is 0: it is there. */
 int io_folder_make(const char *path) MUST_USE;
 int io_folder_sync(const char *path) MUST_USE;
+/* Whether the path still names the open file: it was neither removed nor replaced. */
+bool io_file_is(const char *path, int32_t fd);
 /* For as long as the descriptor is open, and gone with the process. -EWOULDBLOCK: another process
  * has it. */
 int io_file_lock(int32_t fd) MUST_USE;

@@ -237,7 +237,7 @@ static bool get_fields(struct journal_in *in, struct journal_entry *e, uint8_t f
     case JOURNAL_FILE: e->known = flags & 1; return get_file(in, e);
     case JOURNAL_HOLD:
         e->ending = flags;
-        return flags <= JOURNAL_HOLD_KEY && get_pair(in, e) && get_text(in, e) &&
+        return flags <= JOURNAL_HOLD_PACE && get_pair(in, e) && get_text(in, e) &&
                e->text.len <= JOURNAL_NAME_BYTES_MAX;
     case JOURNAL_META: return get_text(in, e);
     case JOURNAL_BITS: return get_varint(&in->at, in->end, &e->number) && get_text(in, e);

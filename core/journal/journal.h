@@ -43,7 +43,7 @@ enum journal_kind {
     JOURNAL_BLOCK,    /* number, value: so many lines begin before that block of the input */
     JOURNAL_LEASE,    /* value: nothing at or beyond this offset of the input was begun */
     JOURNAL_FILE,     /* number, value, crc, known: that output file's length */
-    JOURNAL_HOLD,     /* text, number, value, ending: a host or key is held until then */
+    JOURNAL_HOLD,     /* text, number, value, ending: held until then; text names the host */
     JOURNAL_COMMIT,   /* number, value: frames up to number are durable; wall time in us */
     JOURNAL_META,     /* text */
     JOURNAL_BITS,     /* number, text: lines that are done, from that word of 64 on */
@@ -74,10 +74,10 @@ enum journal_sync {
     JOURNAL_SYNC_COUNT
 };
 
+/* number: its hash in the run's table of hosts or of paces. */
 enum journal_hold {
-    JOURNAL_HOLD_HEALTH, /* the whole host: its health */
-    JOURNAL_HOLD_HOST,   /* the whole host: it asked for it */
-    JOURNAL_HOLD_KEY,    /* one key's: number is its hash */
+    JOURNAL_HOLD_HEALTH, /* a host, for its health */
+    JOURNAL_HOLD_PACE,   /* a host, or one key's records for it, because it asked for that */
 };
 
 /* ---- entries ------------------------------------------------------------------------------ */

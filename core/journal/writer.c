@@ -330,11 +330,13 @@ int journal_end(struct journal *j, bool over, uint64_t status)
     struct journal_out out = {.mem = mem + JOURNAL_FRAME_HEAD_BYTES,
                               .cap = sizeof mem - JOURNAL_FRAME_HEAD_BYTES};
     int rc = journal_failed(j) != 0 ? -journal_failed(j) : outputs_sync(j);
-    if (rc == 0 && over) {
-        journal_put(&out, &(struct journal_entry){.kind = JOURNAL_END, .number = status});
-        journal_frame_seal(mem, j->epoch, j->seq, out.mem, out.len);
-        rc = io_file_write(j->fd, mem, JOURNAL_FRAME_HEAD_BYTES + out.len, j->length);
-    }
+    if (rc == 0) rc = io_file_sync(j->fd);
+    if (over) journal_put(&out, &(struct journal_entry){.kind = JOURNAL_END, .number = status});
+    journal_put(&out, &(struct journal_entry){.kind = JOURNAL_COMMIT, /* all of it is on disk */
+                                              .number = j->seq - 1,
+                                              .value = io_wall_now() / 1000});
+    journal_frame_seal(mem, j->epoch, j->seq, out.mem, out.len);
+    if (rc == 0) rc = io_file_write(j->fd, mem, JOURNAL_FRAME_HEAD_BYTES + out.len, j->length);
     if (rc == 0) rc = io_file_sync(j->fd);
     journal_close(j);
     return rc;

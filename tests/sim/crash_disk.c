@@ -384,6 +384,11 @@ int io_folder_sync(const char *path)
     return 0;
 }
 
+bool io_file_is(const char *path, int32_t fd)
+{
+    return name_of(path)->now == d.fd[fd - FD_FIRST];
+}
+
 int io_file_map(int32_t fd, size_t bytes, void **mem)
 {
     struct inode *n = inode_of(fd);
@@ -397,4 +402,5 @@ int io_file_map(int32_t fd, size_t bytes, void **mem)
 
 void io_file_unmap(void *mem, size_t bytes) { CHECK(mem != NULL && bytes > 0); }
 
+uint64_t io_wall_now(void) { return io_wall_ns(&d.io); }
 void io_boot_id(uint8_t id[IO_BOOT_ID_BYTES]) { memset(id, d.boot, IO_BOOT_ID_BYTES); }

@@ -296,6 +296,11 @@ int io_folder_sync(const char *path)
     return 0;
 }
 
+bool io_file_is(const char *path, int32_t fd)
+{
+    return strcmp(disk_of_fd(world_current->disk, fd)->name, path) == 0;
+}
+
 int io_file_lock(int32_t fd)
 {
     (void)disk_of_fd(world_current->disk, fd);

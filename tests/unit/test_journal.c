@@ -59,7 +59,7 @@ static struct journal_entry entry_draw(struct prng *p)
         e.known = prng_percent(p, 50);
         break;
     case JOURNAL_HOLD:
-        e.ending = (uint8_t)prng_below(p, 3);
+        e.ending = (uint8_t)prng_below(p, 2);
         e.text = SPAN_LIT("host.example:443"); /* fall through */
     case JOURNAL_BLOCK:
     case JOURNAL_COMMIT:

@@ -20,6 +20,7 @@ static const char overview[] =
     "  send   deliver every record of a file or of standard input\n"
     "  check  read the records, send nothing, say what would be rejected and why\n"
     "  try    send one record now, and show the request, the answer and how long each step took\n"
+    "  report sum up a results file, or the state of a run that goes on or was stopped\n"
     "\v"
     "hookline COMMAND --help explains a command and its options.\n"
     "\n"
@@ -43,7 +44,7 @@ static int global_option(int argc, char **argv)
     argv[0] = name; /* without its folder */
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
-    fputs("hookline: name the command first: hookline send, check or try\n", stderr);
+    fputs("hookline: name the command first: hookline send, check, try or report\n", stderr);
     return EXIT_USAGE;
 }
 
@@ -52,6 +53,7 @@ static int usage(void)
     fputs("usage: hookline send  [OPTION...] [FILE|-]\n"
           "       hookline check [OPTION...] [FILE|-]\n"
           "       hookline try   [OPTION...] URL|FILE|-\n"
+          "       hookline report [--json] RESULTS|STATE\n"
           "       hookline --help | --version | COMMAND --help\n",
           stderr);
     return EXIT_USAGE;
@@ -77,6 +79,8 @@ static int run_command(enum command command, int argc, char **argv)
     int status = EXIT_USAGE;
     if (options_read(o, argc, argv, environ, 0) != 0) {
         fprintf(stderr, "%s: %s\n", name, o->error);
+    } else if (command == COMMAND_REPORT) {
+        status = command_report(o->input, options_number(o, OPT_JSON) != 0);
     } else if (settings_new(o, &settings, error) != 0) {
         fprintf(stderr, "%s: %s\n", name, error);
     } else {
@@ -97,7 +101,7 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-') return global_option(argc, argv);
     for (enum command c = 0; c < COMMAND_COUNT; c++)
         if (strcmp(argv[1], command_name(c)) == 0) return run_command(c, argc - 1, argv + 1);
-    fprintf(stderr, "hookline: unknown command \"%.100s\": send, check and try are known\n",
+    fprintf(stderr, "hookline: unknown command \"%.100s\": send, check, try and report are known\n",
             argv[1]);
     return EXIT_USAGE;
 }

@@ -22,6 +22,7 @@
 
 #define COMMANDS_S  BIT(COMMAND_SEND)
 #define COMMANDS_C  BIT(COMMAND_CHECK)
+#define COMMANDS_R  BIT(COMMAND_REPORT)
 #define COMMANDS_SC  (COMMANDS_S | COMMANDS_C)
 #define COMMANDS_ST  (COMMANDS_S | BIT(COMMAND_TRY))
 #define COMMANDS_SCT (COMMANDS_SC | BIT(COMMAND_TRY))
@@ -53,7 +54,7 @@ const char *option_group_title(enum option_group group)
 const char *command_name(enum command command)
 {
     CHECK(command < COMMAND_COUNT);
-    static const char *const names[COMMAND_COUNT] = {"send", "check", "try"};
+    static const char *const names[COMMAND_COUNT] = {"send", "check", "try", "report"};
     return names[command];
 }
 

@@ -17,7 +17,8 @@ enum {
     KEY_HELP_BYTES = 320,
 };
 
-static const char *const usage_of[COMMAND_COUNT] = {"[FILE|-]", "[FILE|-]", "URL|FILE|-"};
+static const char *const usage_of[COMMAND_COUNT] = {"[FILE|-]", "[FILE|-]", "URL|FILE|-",
+                                                    "RESULTS|STATE"};
 
 /* Before and, from \v, after the options. */
 static const char *const text_of[COMMAND_COUNT] = {
@@ -68,6 +69,15 @@ static const char *const text_of[COMMAND_COUNT] = {
         "  3  some were, or the input could not be read\n"
         "  4  the account or the rejects could not be written\n"
         "  5  memory",
+    [COMMAND_REPORT] =
+        "Sum up a results file, or a state folder and the results file that belongs to it: "
+        "outcomes, errors, times, hosts; what waits, what may have been delivered. Both are only "
+        "read, and may belong to a run that goes on.\v"
+        "Examples:\n"
+        "  hookline report results.ndjson\n"
+        "  hookline report --json state | jq .state.waiting\n"
+        "\n"
+        "Exit status: 0, 2 usage, 3 it could not be read, 4 the report could not be written",
     [COMMAND_TRY] =
         "Send one webhook now, and show what happens: the request as it goes out, the answer as it "
         "comes back, how long each step took, and what hookline send would make of it. It is sent "

@@ -152,6 +152,7 @@
     X(SIGN_SECRET_FILE, "sign-secret-file", FILE, NULL, 0, 0, SIGNING, ST, "FILE", \
       "Sign every request by Standard Webhooks with the secrets of FILE, one on a line: " \
       "whsec_... (HMAC) or whsk_... (ed25519); HOOKLINE_SIGN_SECRET can hold secrets as well") \
+    X(JSON, "json", FLAG, "no", 0, 0, GENERAL, R, NULL, "Report as one JSON object") \
     X(CONFIG, "config", FILE, NULL, 0, 0, GENERAL, SCT, "FILE", \
       "Read options from lines of the form: name = value") \
     X(PRINT_CONFIG, "print-config", FLAG, "no", 0, 0, GENERAL, SCT, NULL, \
