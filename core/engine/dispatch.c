@@ -187,12 +187,22 @@ static bool end_refused(struct shard *s, struct flow *f, struct delivery *d)
     return false;
 }
 
+/* First attempts and retries take turns, but no retry is a probe while a first attempt can be one:
+ * the few records that were tried already would use up all their attempts on holds. */
+static enum flow_kind turn_of(const struct flow *f)
+{
+    if (!f->retry_next) return FLOW_FIRST;
+    if (f->queue[FLOW_FIRST].head == NULL || host_opened_ns(f->lane->host) != UINT64_MAX)
+        return FLOW_RETRY;
+    return FLOW_FIRST;
+}
+
 /* Whose turn it is in the flow. NULL: nobody's now, and the flow has left the ring. */
 static struct delivery *candidate(struct shard *s, struct flow *f)
 {
-    enum flow_kind first = f->retry_next ? FLOW_RETRY : FLOW_FIRST;
-    uint64_t now_ns = io_now_ns(s->io);
     flow_refill(s, f);
+    enum flow_kind first = turn_of(f);
+    uint64_t now_ns = io_now_ns(s->io);
     for (int i = 0; i < FLOW_KINDS; i++) {
         enum flow_kind kind = i == 0 ? first : first == FLOW_RETRY ? FLOW_FIRST : FLOW_RETRY;
         struct delivery *d = f->queue[kind].head;

@@ -576,6 +576,7 @@ void flow_push(struct lanes *t, struct flow *f, enum flow_kind kind, struct deli
     d->next = NULL;
     *(q->tail ? &q->tail->next : &q->head) = d;
     q->tail = d;
+    f->retries += kind == FLOW_RETRY;
     count_in(t, f);
 }
 
@@ -585,6 +586,7 @@ void flow_push_front(struct lanes *t, struct flow *f, enum flow_kind kind, struc
     d->next = q->head;
     q->head = d;
     if (q->tail == NULL) q->tail = d;
+    f->retries += kind == FLOW_RETRY;
     count_in(t, f);
 }
 
@@ -596,6 +598,7 @@ struct delivery *flow_pop(struct lanes *t, struct flow *f, enum flow_kind kind)
     q->head = d->next;
     if (q->head == NULL) q->tail = NULL;
     d->next = NULL;
+    f->retries -= kind == FLOW_RETRY;
     count_out(t, f);
     return d;
 }
@@ -612,6 +615,7 @@ void flow_remove(struct lanes *t, struct flow *f, enum flow_kind kind, struct de
     *(before ? &before->next : &q->head) = d->next;
     if (q->tail == d) q->tail = before;
     d->next = NULL;
+    f->retries -= kind == FLOW_RETRY;
     count_out(t, f);
 }
 
@@ -657,6 +661,7 @@ static void flow_validate(const struct flow *f, struct flow_sums *sums)
 {
     uint32_t count = 0;
     for (int k = 0; k < FLOW_KINDS; k++) {
+        CHECK(k != FLOW_RETRY || count == f->queued - f->retries);
         const struct delivery *last = NULL;
         for (const struct delivery *d = f->queue[k].head; d != NULL; last = d, d = d->next) count++;
         CHECK(f->queue[k].tail == last);

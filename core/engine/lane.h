@@ -49,7 +49,8 @@ struct flow {
     uint64_t key;            /* hash; 0: records without a key */
     uint64_t retry_until_ns; /* no retry before: over budget */
     struct wheel_node timer; /* armed while blocked */
-    uint32_t queued;         /* deliveries in its queues */
+    uint32_t queued;         /* deliveries in its queues, */
+    uint32_t retries;        /* and of those in the queue of retries */
     uint32_t backlog;        /* parked and due */
     uint32_t delayed;        /* parked until a time of their own */
     uint32_t untold;         /* over, and not told yet: deliveries on no queue, and parked ones */

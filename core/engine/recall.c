@@ -204,11 +204,16 @@ static void changed(struct shard *s, uint64_t line, int error)
                  path, line);
 }
 
-/* The backlog whose turn it is: the one whose queue is shorter. */
+/* The backlog whose turn it is: the one whose queue is shorter. But retries that are over budget,
+ * or whose host is not open, stay where they are; and at any time at most a quarter of the room is
+ * theirs, lest they fill it when they are. */
 static struct parked *next_of(struct shard *s, struct flow *f, enum flow_kind *kind)
 {
+    bool stay = io_now_ns(s->io) < f->retry_until_ns || f->retries >= flow_room(f) / 4;
+    bool open = host_opened_ns(f->lane->host) != UINT64_MAX;
     enum flow_kind order[FLOW_KINDS] = {FLOW_FIRST, FLOW_RETRY};
-    if (f->queue[FLOW_RETRY].head == NULL) order[0] = FLOW_RETRY, order[1] = FLOW_FIRST;
+    if (open && (f->retries == 0 || (!stay && f->retries <= f->queued / 2)))
+        order[0] = FLOW_RETRY, order[1] = FLOW_FIRST;
     for (int i = 0; i < FLOW_KINDS; i++) {
         struct parked *k = backlog_first(s->slab, f, order[i]);
         *kind = order[i];

@@ -145,9 +145,9 @@ class Sinker:
     """The bundled receiver. addresses: what it listens on, in the order given."""
 
     def __init__(self, folder, listen=("127.0.0.1:0",), shards=1, behave=None, log=True,
-                 name="sinker"):
+                 name="sinker", options=()):
         self.log = os.path.join(folder, f"{name}.log") if log else None
-        argv = [SINKER, "--shards", str(shards)]
+        argv = [SINKER, "--shards", str(shards), *options]
         for at in listen:
             argv += ["--listen", at]
         if self.log:

@@ -106,5 +106,26 @@ class Waiting(harness.Case):
         self.assertLess(max(others), by_id["r0"]["finished_at"])
 
 
+class Turns(harness.Case):
+    def test_retries_and_first_attempts_alternate(self):
+        """A second of failures, then health: what failed goes out as fast as what was never tried,
+        though far more of the latter waits."""
+        script = self.path("script")
+        with open(script, "w") as f:
+            f.write("0s delay/20ms+status/500\n1s delay/20ms\n")
+        sinker = self.sinker(options=("--script", script, "--time-from", "first-request"))
+        result = self.send_records(
+            [{"id": f"r{i}", "url": f"{sinker.url}/?id=r{i}"} for i in range(3000)],
+            "--shards", "1", "--host-connections", "8", "--retry-budget", "100,1000/s",
+            "--backoff", "1s,1,1s")
+        self.check_status(result, 0)
+        log = sinker.stop()
+        retries = [i for i, e in enumerate(log) if e["attempt"] > 1]
+        self.assertGreater(len(retries), 100)
+        between = retries[0] + 4 * len(retries)  # twice as long as it needs
+        self.assertLess(between, len(log))  # there were others enough
+        self.assertGreater(sum(i < between for i in retries), 0.9 * len(retries))
+
+
 if __name__ == "__main__":
     harness.main()
