@@ -98,6 +98,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
     switch (v.kind) {
     case VERDICT_OUTCOME:
         count_ending(s, d, ex);
+        if (not_connected(ex)) names_doubt(f->lane);
         attempt_over(d, ex);
         feedback(s, d, ex, &hint);
         account_outcome(s, d, ex, v.outcome);
@@ -105,7 +106,7 @@ void follow(struct shard *s, struct delivery *d, struct exchange *ex)
         return;
     case VERDICT_RETRY:
         count_ending(s, d, ex);
-        if (not_connected(ex)) names_doubt(s, f->lane);
+        if (not_connected(ex)) names_doubt(f->lane);
         attempt_over(d, ex);
         feedback(s, d, ex, &hint);
         d->due_ns = v.due_ns;

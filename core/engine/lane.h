@@ -76,6 +76,7 @@ struct naming {
     uint64_t made_ns;           /* when the DNS was asked for it */
     uint64_t found_ns;          /* when it last had addresses */
     uint8_t why;                /* enum err: there are no addresses, because of that */
+    bool doubted;               /* connects failed: the cache must have newer addresses */
     bool stale;                 /* the addresses are old: the DNS does not answer */
     /* Its places, if that is one: most names have one, and where memory is short one must do. */
     uint64_t one[LANE_ONE_WORDS];

@@ -4,8 +4,8 @@
  * the cache is asked, or the DNS, and the lane waits, alone: it is blocked like one that waits for
  * a permit, and what is queued in it is parked if the answer takes long. Lanes that wait for one
  * name share the question. An answer holds for its time to live; then it is asked for again. So it
- * is when connects to all addresses failed, but not within AGAIN_NS of the last answer: they may
- * have moved.
+ * is when connects to all addresses failed, which may have moved, but not within AGAIN_NS of the
+ * answer.
  *
  * Each answer goes through the egress policy, the second as the first: a name that now leads into a
  * private network has blocked its records, whatever it was before. Old addresses are used for
@@ -51,7 +51,8 @@ bool names_open(struct shard *s, const char **why)
                                    .lookups_max = s->run->plan.lookups};
     *why = "no memory";
     n->slab = slab_new(s->run->plan.names_bytes);
-    if (n->slab == NULL || !dns_cache_open(&n->cache, n->slab, NAMES_CACHED_MAX)) return false;
+    uint32_t known_max = s->run->plan.names_bytes / NAMES_ENTRY_BYTES;
+    if (n->slab == NULL || !dns_cache_open(&n->cache, n->slab, known_max)) return false;
     n->lookup = calloc(dns.lookups_max, sizeof *n->lookup); /* large: there once it is touched */
     if (n->lookup == NULL) return false;
     n->dns = dns_open(s->io, &dns, why);
@@ -234,6 +235,8 @@ static struct name_lookup *lookup_begin(struct shard *s, struct span name)
 static void ask(struct shard *s, struct lane *l)
 {
     struct naming *n = lane_naming(l);
+    if (n->doubted) dns_cache_doubt(&s->names.cache, name_of(l), io_now_ns(s->io) - AGAIN_NS + 1);
+    n->doubted = false;
     const struct dns_entry *e = dns_cache_find(&s->names.cache, name_of(l), io_now_ns(s->io));
     if (e != NULL) {
         struct dns_answer a; /* a copy: entries may go while memory is taken */
@@ -274,12 +277,10 @@ enum naming_look names_look(struct shard *s, struct lane *l, const struct delive
     return n->why != ERR_OK ? NAMES_NOWHERE : NAMES_READY;
 }
 
-void names_doubt(struct shard *s, struct lane *l)
+void names_doubt(struct lane *l)
 {
     struct naming *n = lane_naming(l);
-    uint64_t now_ns = io_now_ns(s->io);
-    if (n == NULL || n->lookup != NULL || n->made_ns + AGAIN_NS > now_ns) return;
-    dns_cache_doubt(&s->names.cache, name_of(l), now_ns - AGAIN_NS + 1);
-    n->until_ns = 0;
-    n->made_ns = now_ns;
+    if (n == NULL) return;
+    n->doubted = true;
+    if (n->until_ns > n->made_ns + AGAIN_NS) n->until_ns = n->made_ns + AGAIN_NS;
 }

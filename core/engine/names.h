@@ -11,7 +11,7 @@
 struct shard;
 
 enum {
-    NAMES_CACHED_MAX = 65536, /* as many as lanes that are kept without use */
+    NAMES_ENTRY_BYTES = 128, /* of one that is known, about */
     NAMES_BUCKETS = 512,
 };
 

@@ -266,7 +266,7 @@ enum naming_look {
 /* Whether the delivery, which is next in its lane, has an address to go to. */
 enum naming_look names_look(struct shard *s, struct lane *l, const struct delivery *d);
 /* Connects to all its addresses failed: they may have moved. */
-void names_doubt(struct shard *s, struct lane *l);
+void names_doubt(struct lane *l);
 
 /* race.c */
 size_t race_bytes(void);
