@@ -364,7 +364,8 @@ static void question(struct watched *s, const unsigned char *bytes, size_t len)
     RULE(m.family != 0 || w->now_ns + w->stalled_ns >= seen->pause_ns || w->knobs.dns_bad > 0,
          "%s is asked for again %.3f s after its answer", n->name,
          (double)(w->now_ns - seen->answered_ns[m.family]) / 1e9);
-    if (n->silent || world_draw(w, w->knobs.dns_lost)) {
+    bool silent = n->silent || (n->silent_ns != 0 && w->now_ns >= n->silent_ns);
+    if (silent || world_draw(w, w->knobs.dns_lost)) {
         n->lost++;
         free(m.at);
         return;

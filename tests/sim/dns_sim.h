@@ -36,9 +36,10 @@ struct dns_name {
     char name[64];
     uint32_t host; /* net_host() */
     struct dns_set set[2];
-    uint64_t moves_ns; /* from then on set[1]; UINT64_MAX: never */
-    uint64_t delay_ns; /* of every answer */
-    bool silent;       /* never answers */
+    uint64_t moves_ns;  /* from then on set[1]; UINT64_MAX: never */
+    uint64_t delay_ns;  /* of every answer */
+    bool silent;        /* never answers */
+    uint64_t silent_ns; /* from then on; 0: never */
     /* What happened. */
     uint32_t questions, found, none, failed, lost, refused;
     struct dns_seen seen[WORLD_IOS_MAX];

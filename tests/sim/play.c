@@ -102,6 +102,25 @@ uint32_t play_host(struct play *p)
     return index;
 }
 
+uint32_t play_named(struct play *p, uint32_t addrs, struct dns_name **name)
+{
+    uint32_t index = net_hosts_count(p->world->net);
+    struct net_host *h = net_host_add(p->world->net);
+    char text[64];
+    CHECK(addrs > 0 && addrs <= NET_HOST_ADDRS_MAX);
+    h->addrs_count = addrs;
+    h->limit = UINT32_MAX;
+    for (uint32_t i = 0; i < addrs; i++) {
+        h->addr[i].v4 = (struct sockaddr_in){.sin_family = AF_INET,
+                                             .sin_port = htons((uint16_t)(FIRST_PORT + index))};
+        h->addr[i].v4.sin_addr.s_addr = htonl(0x0a070000 + index * 256 + i);
+    }
+    snprintf(text, sizeof text, "host%u.test", index);
+    *name = dns_sim_add(p->world->dns, text, index);
+    (*name)->set[0] = (struct dns_set){.addrs = (1U << addrs) - 1, .ttl_s = 60};
+    return index;
+}
+
 uint32_t play_record(struct play *p, uint32_t host, const char *more)
 {
     struct truth *t = &p->truth;
@@ -115,7 +134,10 @@ uint32_t play_record(struct play *p, uint32_t host, const char *more)
         .kind = LINE_VALID, .number = t->lines_count, .host = host, .method = "POST"};
     snprintf(l->id, sizeof l->id, "r%u", l->number);
     snprintf(l->target, sizeof l->target, "/t/%u", l->number);
-    snprintf(l->authority, sizeof l->authority, "10.0.0.%u:%u", host + 1, FIRST_PORT + host);
+    const struct dns_name *name = dns_sim_of_host(p->world->dns, host);
+    if (name != NULL)
+        snprintf(l->authority, sizeof l->authority, "%.60s:%u", name->name, FIRST_PORT + host);
+    else snprintf(l->authority, sizeof l->authority, "10.0.0.%u:%u", host + 1, FIRST_PORT + host);
     if (p->text_room - p->text_len < LINE_BYTES_MAX) {
         p->text_room = 2 * p->text_room + 64 * 1024;
         p->text = realloc(p->text, p->text_room);

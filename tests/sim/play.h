@@ -12,6 +12,7 @@
 #include "core/engine/config.h"
 #include "core/engine/run.h"
 #include "tests/sim/disk_sim.h"
+#include "tests/sim/dns_sim.h"
 #include "tests/sim/truth.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -69,6 +70,9 @@ struct play *play_new(uint64_t seed);
 void play_free(struct play *p);
 /* Adds a receiver and returns its index, from 0. */
 uint32_t play_host(struct play *p);
+/* Adds one whose host is a name, with that many addresses; what the DNS says of it may be changed
+ * in *name, which is all of them for 60 s as it comes. */
+uint32_t play_named(struct play *p, uint32_t addrs, struct dns_name **name);
 /* Adds a record to that receiver; more: further members of its JSON object, each after a comma, or
  * "". Returns its line. */
 uint32_t play_record(struct play *p, uint32_t host, const char *more);

@@ -23,7 +23,7 @@
 
 enum { SEEDS = 4, SECONDS_MAX = 60 }; /* of real time, for one scenario */
 
-static const struct rule *const books[] = {rules_retry, rules_pace, rules_health};
+static const struct rule *const books[] = {rules_retry, rules_pace, rules_health, rules_names};
 
 /* ---- for the scenarios --------------------------------------------------------------------- */
 
