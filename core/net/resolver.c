@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/limits.h"
+#include "core/net/hosts_file.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct override {
 struct resolver {
     struct override **overrides; /* owned, each; they do not move, for their spans */
     uint32_t count;
+    struct hosts_file *hosts; /* owned; NULL: none */
 };
 
 struct resolver *resolver_new(void) { return calloc(1, sizeof(struct resolver)); }
@@ -32,6 +34,7 @@ void resolver_free(struct resolver *r)
     if (r == NULL) return;
     for (uint32_t i = 0; i < r->count; i++) free(r->overrides[i]);
     free(r->overrides);
+    hosts_file_free(r->hosts);
     free(r);
 }
 
@@ -179,6 +182,24 @@ static bool is_localhost(struct span name)
     return span_eq_nocase(span_of(name.ptr + below, local.len), local);
 }
 
+bool resolver_hosts(struct resolver *r, struct span text)
+{
+    CHECK(r->hosts == NULL);
+    r->hosts = hosts_file_new(text);
+    return r->hosts != NULL;
+}
+
+static uint32_t of_hosts(const struct resolver *r, const struct url *url,
+                         struct addr out[RESOLVER_ADDRS_MAX])
+{
+    if (r->hosts == NULL) return 0;
+    uint32_t count = hosts_file_find(r->hosts, url->host, out, RESOLVER_ADDRS_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        *(out[i].sa.sa_family == AF_INET ? &out[i].v4.sin_port : &out[i].v6.sin6_port) =
+            htons(url->port);
+    return count;
+}
+
 uint32_t resolver_find(const struct resolver *r, const struct url *url,
                        struct addr out[RESOLVER_ADDRS_MAX])
 {
@@ -194,7 +215,7 @@ uint32_t resolver_find(const struct resolver *r, const struct url *url,
     case URL_HOST_V6: out[0] = addr_v6(&url->v6, url->port); return 1;
     case URL_HOST_NAME: break;
     }
-    if (!is_localhost(url->host)) return 0;
+    if (!is_localhost(url->host)) return of_hosts(r, url, out);
     struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
     out[0] = addr_v4(loopback, url->port);
     out[1] = addr_v6(&in6addr_loopback, url->port);

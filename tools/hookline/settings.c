@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/prng.h"
 #include "core/input/record.h"
+#include "core/net/hosts_file.h"
 #include "tools/hookline/secrets.h"
 #include "tools/hookline/values.h"
 
@@ -51,6 +52,30 @@ static void set_servers(const struct option_value *v, struct config *c)
     c->dns_servers_count = v->items_count;
 }
 
+#define HOSTS_PATH "/etc/hosts"
+
+/* A file that cannot be read is none, as for the C library; one that is too long is said. */
+static int set_hosts(struct resolver *r, char *error)
+{
+    FILE *f = fopen(HOSTS_PATH, "re");
+    if (f == NULL) return 0;
+    size_t room = 65536, len = 0, n;
+    char *text = malloc(room);
+    while (text != NULL && (n = fread(text + len, 1, room - len, f)) > 0) {
+        len += n;
+        if (len < room) continue;
+        room *= 2;
+        char *grown = room <= 2 * (size_t)HOSTS_FILE_BYTES_MAX ? realloc(text, room) : NULL;
+        if (grown == NULL) free(text);
+        text = grown;
+    }
+    (void)fclose(f);
+    bool ok = text != NULL && len <= HOSTS_FILE_BYTES_MAX && resolver_hosts(r, span_of(text, len));
+    free(text);
+    if (!ok) snprintf(error, OPTION_ERROR_BYTES, HOSTS_PATH ": too long, or memory is short");
+    return ok ? 0 : -1;
+}
+
 static int set_network(const struct options *o, struct settings *s, char *error)
 {
     set_nets(&o->values[OPT_ALLOW_NET], s->policy.allow, &s->policy.allow_count);
@@ -68,6 +93,7 @@ static int set_network(const struct options *o, struct settings *s, char *error)
         snprintf(error, OPTION_ERROR_BYTES, "--resolve=%.200s: %s", v->items[i], why);
         return -1;
     }
+    if (set_hosts(s->resolver, error) != 0) return -1;
     s->config.resolver = s->resolver;
     const char *ports = options_text(o, OPT_PORTS);
     if (ports != NULL) {
