@@ -96,7 +96,7 @@ void conn_expired(struct conn *c)
 static void tell(struct conn *c)
 {
     struct exchange *ex = c->ex;
-    CHECK(!c->op_out.in_flight);
+    CHECK(!c->op_out.in_flight || c->tls != NULL); /* the session's bytes, not the request's */
     c->ex = NULL;
     ex->reused = c->served > 0;
     ex->stale = c->tls != NULL && tls_fault_of(c->tls) == TLS_FAULT_STALE;
