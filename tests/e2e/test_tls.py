@@ -117,6 +117,64 @@ class HaproxyTls(TlsCase):
                 self.assertEqual([n for n in got.values() if n != 1], [])
 
 
+class SinkerTls(TlsCase):
+    def start_sinker(self, **more):
+        pair = f"{tls.cert('good')},{tls.key('good')}"
+        sinker = self.sinker(options=("--tls", pair), **more)
+        sinker.port = int(sinker.addresses[0].rsplit(":", 1)[1])
+        return sinker
+
+    def test_every_record_once(self):
+        sinker = self.start_sinker(shards=2)
+        count = scaled(10000)
+        result = self.send_to(sinker, self.records(f"https://{tls.HOST}:{sinker.port}", count),
+                              "--shards", "2")
+        self.check_status(result, 0)
+        by_id = self.check_books(result, count)
+        got = collections.Counter(e["id"] for e in sinker.stop())
+        self.assertEqual(set(got), set(by_id))
+        self.assertEqual([n for n in got.values() if n != 1], [])
+
+    def test_closed_connections_are_resumed(self):
+        sinker = self.start_sinker(behave="close")
+        count = scaled(1000)
+        result = self.send_to(sinker, self.records(f"https://{tls.HOST}:{sinker.port}", count),
+                              "--host-connections", "4", "--shards", "1")
+        self.check_status(result, 0)
+        numbers = summary(result)
+        self.assertEqual(numbers["tls handshakes"], count)
+        self.assertGreaterEqual(numbers["tls resumed"], count - 20)
+
+    def test_large_requests(self):
+        sinker = self.start_sinker()
+        url = f"https://{tls.HOST}:{sinker.port}/"
+        result = self.send_to(sinker, [{"id": f"r{i}", "url": url, "body": "x" * 200000}
+                                       for i in range(20)])
+        self.check_books(result, 20)
+        self.assertEqual({e["body_bytes"] for e in sinker.stop()}, {200000})
+
+    def test_another_client_reads_it(self):
+        sinker = self.start_sinker()
+        context = ssl.create_default_context(cafile=tls.cert("trusted"))
+        with harness.socket.create_connection(("127.0.0.1", sinker.port), timeout=20) as plain, \
+                context.wrap_socket(plain, server_hostname=tls.HOST) as s:
+            s.sendall(b"GET /close HTTP/1.1\r\nHost: x\r\n\r\n")
+            text = b""
+            while piece := s.recv(4096):  # an end without close_notify would raise
+                text += piece
+        self.assertTrue(text.startswith(b"HTTP/1.1 200 "), text)
+
+    def test_files_that_are_of_no_use(self):
+        for value in ("x", tls.cert("good"), tls.cert("good") + ",", ",x",
+                      "/nowhere," + tls.key("good"), tls.cert("good") + ",/nowhere"):
+            with self.subTest(value=value):
+                done = harness.subprocess.run(
+                    [harness.SINKER, "--listen", "127.0.0.1:0", "--tls", value],
+                    capture_output=True, text=True, timeout=20)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn("--tls", done.stderr)
+
+
 class Refused(TlsCase):
     """Against openssl s_server; each in both versions."""
 

@@ -56,7 +56,10 @@ void conn_open(struct shard *s, int fd, uint32_t listener)
     /* One registration for good: the edge of EPOLLOUT only comes after a send that fell short. */
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                              .data.u64 = (uint64_t)fd};
-    if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0) return;
+    bool secures = s->sink->secure != NULL;
+    if (secures) c->secure = secure_new(s->sink->secure, fd);
+    if ((!secures || c->secure != NULL) && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+        return;
     s->stats.dropped++;
     conn_close(s, c);
 }
@@ -82,6 +85,8 @@ void conn_close(struct shard *s, struct conn *c)
 void conn_free(struct conn *c)
 {
     int fd = c->fd;
+    secure_free(c->secure);
+    c->secure = NULL;
     conn_goto(c, CONN_FREE);
     store_rel(&c->taken, 0);
     close(fd);
@@ -105,6 +110,7 @@ static void conn_reset(struct shard *s, struct conn *c)
 static void start_drain(struct shard *s, struct conn *c)
 {
     conn_goto(c, CONN_DRAIN);
+    if (c->secure != NULL) secure_goodbye(c->secure);
     shutdown(c->fd, SHUT_WR);
     parcel_give(s, &c->held);
     c->readable = true;
@@ -124,7 +130,10 @@ static void conn_after(struct shard *s, struct conn *c)
     case AFTER_NEXT: conn_goto(c, CONN_HEAD); return;
     case AFTER_RESET: conn_reset(s, c); return;
     case AFTER_DRAIN: start_drain(s, c); return;
-    case AFTER_CLOSE: conn_close(s, c); return;
+    case AFTER_CLOSE:
+        if (c->secure != NULL) secure_goodbye(c->secure);
+        conn_close(s, c);
+        return;
     case AFTER_HANG:
         if (c->hung_up) conn_close(s, c);
         else conn_goto(c, CONN_HANG);
@@ -402,13 +411,18 @@ static void conn_eof(struct shard *s, struct conn *c, size_t have)
     conn_send(s, c);
 }
 
+static ssize_t socket_recv(struct conn *c, char *to, size_t room)
+{
+    return c->secure != NULL ? secure_recv(c->secure, to, room) : recv(c->fd, to, room, 0);
+}
+
 enum receive { RECEIVE_DATA, RECEIVE_NONE, RECEIVE_END };
 
 static enum receive conn_receive(struct shard *s, struct conn *c, size_t *have)
 {
     size_t room = SHARD_IN_BYTES - *have;
     CHECK(room > 0);
-    ssize_t n = recv(c->fd, s->in + *have, room, 0);
+    ssize_t n = socket_recv(c, s->in + *have, room);
     if (n < 0 && errno == EINTR) return RECEIVE_DATA;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         c->readable = false;
@@ -417,7 +431,7 @@ static enum receive conn_receive(struct shard *s, struct conn *c, size_t *have)
     if (n <= 0) return RECEIVE_END;
     /* A short receive has emptied the socket, and more input is a new edge; but an end of the
      * stream that was announced already is not announced again. */
-    if ((size_t)n < room && !c->hung_up) c->readable = false;
+    if ((size_t)n < room && !c->hung_up && c->secure == NULL) c->readable = false;
     *have += (size_t)n;
     return RECEIVE_DATA;
 }
@@ -484,7 +498,7 @@ static void conn_drain(struct shard *s, struct conn *c)
 {
     CHECK(c->state == CONN_DRAIN);
     for (unsigned turn = 0; turn < TURNS_MAX; turn++) {
-        ssize_t n = recv(c->fd, s->in, SHARD_IN_BYTES, 0);
+        ssize_t n = socket_recv(c, s->in, SHARD_IN_BYTES);
         if (n > 0 || (n < 0 && errno == EINTR)) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
         conn_close(s, c);

@@ -25,6 +25,7 @@
 
 #include "tools/sinker/answer.h"
 #include "tools/sinker/request.h"
+#include "tools/sinker/secure.h"
 #include "tools/sinker/timers.h"
 
 #include <sys/queue.h>
@@ -60,12 +61,13 @@ struct conn {
     TAILQ_ENTRY(conn) open_link; /* in the shard's open list */
     TAILQ_ENTRY(conn) link;      /* in the shard's ready list (if in_ready) or its closed list */
     int fd;
-    uint32_t listener; /* index of the address it came to */
-    uint8_t state;     /* enum conn_state */
-    uint8_t after;     /* enum answer_after, once the output is sent */
-    bool readable;     /* there may be input that no event will announce again */
-    bool hung_up;      /* the peer has ended its side, or reset */
-    bool in_ready;     /* more input is there than one turn takes */
+    struct secure *secure; /* owns; NULL: without TLS */
+    uint32_t listener;     /* index of the address it came to */
+    uint8_t state;         /* enum conn_state */
+    uint8_t after;         /* enum answer_after, once the output is sent */
+    bool readable;         /* there may be input that no event will announce again */
+    bool hung_up;          /* the peer has ended its side, or reset */
+    bool in_ready;         /* more input is there than one turn takes */
 
     /* Input and output that wait. */
     struct parcel held;   /* input */

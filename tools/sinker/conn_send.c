@@ -60,10 +60,11 @@ bool conn_stash(struct shard *s, struct conn *c)
 }
 
 /* Sends from p and counts into *done. */
-static enum push send_some(int fd, const char *p, size_t len, size_t *done)
+static enum push send_some(struct conn *c, const char *p, size_t len, size_t *done)
 {
     while (*done < len) {
-        ssize_t n = send(fd, p + *done, len - *done, MSG_NOSIGNAL);
+        ssize_t n = c->secure != NULL ? secure_send(c->secure, p + *done, len - *done)
+                                      : send(c->fd, p + *done, len - *done, MSG_NOSIGNAL);
         if (n >= 0) *done += (size_t)n;
         else if (errno == EAGAIN || errno == EWOULDBLOCK) return PUSH_BLOCKED;
         else if (errno != EINTR) return PUSH_DEAD;
@@ -75,7 +76,7 @@ static enum push push_unsent(struct shard *s, struct conn *c)
 {
     struct parcel *u = &c->unsent;
     if (!u->ptr) return PUSH_DONE;
-    enum push res = send_some(c->fd, u->ptr, u->bytes, &u->used);
+    enum push res = send_some(c, u->ptr, u->bytes, &u->used);
     if (res == PUSH_DONE) parcel_give(s, u);
     return res;
 }
@@ -83,7 +84,7 @@ static enum push push_unsent(struct shard *s, struct conn *c)
 static enum push push_out(struct shard *s, struct conn *c)
 {
     size_t done = 0;
-    enum push res = send_some(c->fd, s->out, s->out_bytes, &done);
+    enum push res = send_some(c, s->out, s->out_bytes, &done);
     if (res == PUSH_BLOCKED && done > 0) {
         memmove(s->out, s->out + done, s->out_bytes - done);
         s->out_bytes -= done;
@@ -97,7 +98,7 @@ static enum push push_fill(struct conn *c)
     while (c->fill_left > 0) {
         size_t n = c->fill_left < FILL_BYTES ? (size_t)c->fill_left : FILL_BYTES;
         size_t done = 0;
-        enum push res = send_some(c->fd, fill, n, &done);
+        enum push res = send_some(c, fill, n, &done);
         c->fill_left -= done;
         if (res != PUSH_DONE) return res;
     }
@@ -121,7 +122,7 @@ enum push conn_drip(struct shard *s, struct conn *c)
     CHECK(c->state == CONN_DRIP);
     if (!u->ptr) return PUSH_DONE;
     size_t done = 0;
-    enum push res = send_some(c->fd, u->ptr + u->used, 1, &done);
+    enum push res = send_some(c, u->ptr + u->used, 1, &done);
     u->used += done;
     if (res != PUSH_DONE) return res;
     if (u->used < u->bytes) return PUSH_BLOCKED;

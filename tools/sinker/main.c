@@ -74,6 +74,16 @@ static int start_log(struct program *p)
     return p->sink.seen ? 0 : fail("no memory to count ids");
 }
 
+static int start_tls(struct program *p)
+{
+    const char *why;
+    if (p->options.tls == NULL) return 0;
+    p->sink.secure = secure_context_new(p->options.tls, &why);
+    if (p->sink.secure) return 0;
+    fprintf(stderr, "sinker: --tls %s: %s (see sinker --help)\n", p->options.tls, why);
+    return EXIT_USAGE;
+}
+
 static int start_sink(struct program *p)
 {
     struct sink *k = &p->sink;
@@ -92,7 +102,8 @@ static int start_sink(struct program *p)
     if (!k->quotas) return fail("no memory for limits");
     k->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (k->stop_fd < 0) return fail("no eventfd");
-    return start_log(p);
+    int status = start_tls(p);
+    return status == 0 ? start_log(p) : status;
 }
 
 /* Lets no connection come about while that is so, and lets those that wait come when not. */
@@ -222,6 +233,7 @@ static int finish(struct program *p, int status)
     answers_free((struct answers *)p->sink.answers);
     bool limits_written = limit_log_close(&p->limit_log);
     quotas_free(p->sink.quotas);
+    secure_context_free(p->sink.secure);
     script_free(p->options.script);
     if (p->sink.stop_fd > 0) close(p->sink.stop_fd);
     if (p->sink.conns) munmap(p->sink.conns, p->sink.conns_max * sizeof *p->sink.conns);

@@ -23,6 +23,8 @@ static const char help_head[] =
     "  --limit-log FILE     empty FILE, then write one NDJSON line for each window of a /limit:\n"
     "                       listener, limit, key, window, start, over, allowed, refused. The\n"
     "                       summary has the sums with or without it\n"
+    "  --tls CERT,KEY       speak TLS 1.2 and 1.3 with this certificate (and its chain) and key,\n"
+    "                       both in PEM\n"
     "  --behave BEHAVIOUR   do this to every request, whatever its path\n"
     "  --script FILE        behaviour that changes over time. \"20s flaky/60+status/503\" says\n"
     "                       what every request gets from then on (\"ok\": 200); lines below\n"
@@ -125,6 +127,7 @@ static enum options_result apply(struct options *o, int option, const char *valu
     case 's': return set_shards(o, value);
     case 'o': o->log_path = value; return OPTIONS_RUN;
     case 'm': o->limit_log_path = value; return OPTIONS_RUN;
+    case 'T': o->tls = value; return OPTIONS_RUN;
     case 'b': return set_behave(o, value);
     case 'c': return set_script(o, value);
     case 't': return set_time_from(o, value);
@@ -138,12 +141,17 @@ static enum options_result apply(struct options *o, int option, const char *valu
 
 enum options_result options_parse(int argc, char **argv, struct options *out)
 {
-    static const struct option longs[] = {
-        {"listen", required_argument, NULL, 'l'},    {"shards", required_argument, NULL, 's'},
-        {"log", required_argument, NULL, 'o'},       {"behave", required_argument, NULL, 'b'},
-        {"limit-log", required_argument, NULL, 'm'}, {"script", required_argument, NULL, 'c'},
-        {"time-from", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
+                                          {"shards", required_argument, NULL, 's'},
+                                          {"log", required_argument, NULL, 'o'},
+                                          {"behave", required_argument, NULL, 'b'},
+                                          {"limit-log", required_argument, NULL, 'm'},
+                                          {"script", required_argument, NULL, 'c'},
+                                          {"time-from", required_argument, NULL, 't'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"tls", required_argument, NULL, 'T'},
+                                          {NULL, 0, NULL, 0}};
     *out = (struct options){.shards_count = 1};
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {

@@ -12,6 +12,7 @@ struct options {
     uint32_t shards_count;
     const char *log_path;       /* NULL: no log */
     const char *limit_log_path; /* likewise */
+    const char *tls;            /* CERT,KEY; NULL: without TLS */
     struct behave behave;       /* valid if has_behave */
     struct script *script;      /* owned; NULL: none */
     bool has_behave;

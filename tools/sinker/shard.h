@@ -30,6 +30,7 @@ struct sink {
     struct present present; /* what requests get now */
     const struct answers *answers;
     struct quotas *quotas;
+    struct secure_context *secure; /* NULL: without TLS */
     struct record_log *log; /* NULL: no log */
     struct seen *seen;      /* NULL without a log */
     struct conn *conns;     /* by descriptor; see conn.h for who owns an entry */
