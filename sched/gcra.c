@@ -1,9 +1,10 @@
 /* sched/gcra.c - the generic cell rate algorithm; see gcra.h.
  *
  * With one interval the TAT is never later than now + interval: a grant of n leaves it at most
- * there. Where it is found further ahead, it was left by a longer interval (or by another thread's
- * slightly later clock, hence the tolerance), and is brought back, so that a faster pace shows at
- * once.
+ * there. Where it is found further ahead, it was left by a longer interval, and is brought back, so
+ * that a faster pace shows soon; or by a thread whose clock is ahead of ours, since ours is as old
+ * as our turn, which may have been interrupted: hence the allowance. Without it each interruption
+ * would give away as much of the rate as it lasted (tests/stress/sched.c).
  */
 #include "sched/gcra.h"
 
@@ -11,6 +12,8 @@
 #include "core/base/check.h"
 
 #include <stdbool.h>
+
+#define OLD_CLOCK_NS UINT64_C(250000000) /* how far a turn's clock may be behind another's */
 
 static uint64_t add_capped(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
 
@@ -29,7 +32,7 @@ uint32_t gcra_take(struct gcra *g, uint64_t interval_ns, uint64_t tolerance_ns, 
     uint64_t tat = load_rlx(&g->tat_ns);
     for (;;) { /* each round that fails means that another thread went on */
         uint64_t from = tat;
-        if (from > add_capped(latest, tolerance_ns)) from = latest;
+        if (from > add_capped(latest, OLD_CLOCK_NS)) from = latest;
         if (from > now_ns) {
             if (from == tat || cas_rlx(&g->tat_ns, &tat, from)) {
                 *again_ns = from;

@@ -322,6 +322,35 @@ static void growth_is_forgotten(uint64_t seed)
     play_free(p);
 }
 
+/* What began before a hold and ends after it says nothing of the host as it is now. */
+enum { OLD_GOOD = 120, OLD_HANG = 30, OLD_BAD = 30 };
+
+static void good_hang_bad_good(struct play *p, const struct truth_send *e, struct truth_reply *r)
+{
+    int n = p->state[0]++ - OLD_GOOD;
+    MAYBE(e->begun_ns > 0);
+    if (n >= 0 && n < OLD_HANG) r->kind = ANSWER_SILENT;
+    if (n >= OLD_HANG && n < OLD_HANG + OLD_BAD) answer_status(r, 503);
+}
+
+static void old_attempts(uint64_t seed)
+{
+    struct play *p = play_new(seed);
+    p->answer = good_hang_bad_good;
+    p->delay = 0.05;
+    p->config.connections = 256;
+    p->config.timeout_ns = 100 * SECOND;
+    p->config.health.absolute = 25;
+    p->config.health.budget_per_s = 100000;
+    uint32_t host = play_host(p);
+    for (int i = 0; i < OLD_GOOD + OLD_HANG + OLD_BAD + 40; i++) (void)play_record(p, host, "");
+    play_run(p, 400);
+    all_delivered(p);
+    RULE(p->lasted > 100, "nothing hung");
+    RULE(p->stats.holds == 1, "%" PRIu64 " holds", p->stats.holds);
+    play_free(p);
+}
+
 static void hold_keeps_retries(uint64_t seed)
 {
     struct play *p = dead_play(seed, 3600, 300);
@@ -448,6 +477,7 @@ const struct rule rules_health[] = {{"majority_20", majority_20},
                                     {"cooldown_probes_ramp", cooldown_probes_ramp},
                                     {"cooldown_grows", cooldown_grows},
                                     {"growth_is_forgotten", growth_is_forgotten},
+                                    {"old_attempts", old_attempts},
                                     {"hold_keeps_retries", hold_keeps_retries},
                                     {"expired_on_hold", expired_on_hold},
                                     {"budget", budget},

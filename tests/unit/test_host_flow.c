@@ -1,5 +1,5 @@
-/* tests/unit/test_host_flow.c - goal: requests in flight stay within a window that grows while it is
- * reached and shrinks when there is trouble; all shards get their part of it; connections within
+/* tests/unit/test_host_flow.c - goal: requests in flight stay within a window that grows while it
+ * is reached and shrinks when there is trouble; all shards get their part of it; connections within
  * their limit.
  *
  * Method: chosen cases; then shards that take, use and give back at random, checked against a plain

@@ -112,26 +112,28 @@ Test(interleave_pace, a_late_tat_is_brought_back_once)
     pass(&x);
 }
 
-/* While one brings it back the other does so too, and takes one a second later. */
+/* While one brings it back the other does so too, and takes one when that is due. */
+#define TENTH_NS (SECOND_NS / 10)
+
 static void back_a(void *ctx)
 {
     (void)ctx;
     uint64_t again_ns;
-    (void)gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS, 1, &again_ns);
+    (void)gcra_take(&gcra, TENTH_NS, TENTH_NS, START_NS, 1, &again_ns);
 }
 
 static void back_and_take_b(void *ctx)
 {
     (void)ctx;
     uint64_t again_ns;
-    (void)gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS, 1, &again_ns);
-    got[1] = gcra_take(&gcra, SECOND_NS, 2 * SECOND_NS, START_NS + SECOND_NS, 1, &again_ns);
+    (void)gcra_take(&gcra, TENTH_NS, TENTH_NS, START_NS, 1, &again_ns);
+    got[1] = gcra_take(&gcra, TENTH_NS, TENTH_NS, START_NS + TENTH_NS, 1, &again_ns);
 }
 
 static bool taken_stays_taken(void *ctx)
 {
     (void)ctx;
-    return got[1] == 1 && gcra.tat_ns == START_NS + 2 * SECOND_NS;
+    return got[1] == 1 && gcra.tat_ns == START_NS + 2 * TENTH_NS;
 }
 
 Test(interleave_pace, bringing_back_undoes_no_grant)

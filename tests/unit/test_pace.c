@@ -302,6 +302,31 @@ Test(pace, a_silent_receiver_that_refuses_no_more_is_set_free)
     cr_assert_eq(pace_per_second(&p), 0, "%lu", pace_per_second(&p));
 }
 
+/* It says that 500 remain, always, and takes 10 a second: what it says is not believed for long. */
+Test(pace, a_quota_that_is_refused_is_not_believed)
+{
+    struct pace p = {.mode = 0};
+    uint64_t again_ns = 0, refused = 0, refused_late = 0, taken_late = 0, credit_ns = 0;
+    for (uint64_t ms = 0; ms < 120000; ms++) {
+        uint64_t now_ns = START_NS + ms * MS_NS;
+        credit_ns += MS_NS;
+        if (pace_take(&p, now_ns, 1, &again_ns) == 0) continue;
+        struct pace_hint h = quota_of_answer(500, 10 * SECOND_NS);
+        h.limit = 500;
+        h.began_ns = now_ns;
+        h.refused = credit_ns < 100 * MS_NS;
+        if (!h.refused) credit_ns -= 100 * MS_NS;
+        if (credit_ns > SECOND_NS) credit_ns = SECOND_NS;
+        pace_hinted(&p, now_ns + MS_NS / 2, &h, 0, UINT64_MAX);
+        refused += h.refused;
+        if (ms < 60000) continue;
+        refused_late += h.refused;
+        taken_late += !h.refused;
+    }
+    cr_assert(refused < 400, "%lu refused in 120 s, %lu of them late", refused, refused_late);
+    cr_assert(refused_late * 10 < taken_late, "%lu refused, %lu taken", refused_late, taken_late);
+}
+
 /* Random hints, times and counts of every size: nothing waits longer than the longest hint and what
  * is kept on top of it, and a pace is never stuck. */
 Test(pace, no_hint_whatever_stops_it_for_good)
