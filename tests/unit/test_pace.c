@@ -302,6 +302,22 @@ Test(pace, a_silent_receiver_that_refuses_no_more_is_set_free)
     cr_assert_eq(pace_per_second(&p), 0, "%lu", pace_per_second(&p));
 }
 
+/* Also where next to nothing was sent meanwhile, so that the pace did not climb. */
+Test(pace, a_limit_is_forgotten_after_ten_minutes)
+{
+    struct pace p = {.mode = 0};
+    pace_before(&p, START_NS - 10 * SECOND_NS, START_NS, 1000);
+    pace_refused(&p, START_NS - MS_NS, START_NS);
+    uint64_t now_ns = START_NS + SECOND_NS;
+    pace_taken(&p, now_ns - MS_NS, now_ns, 1);
+    now_ns = START_NS + 590 * SECOND_NS;
+    pace_taken(&p, now_ns - MS_NS, now_ns, 1);
+    cr_assert_gt(pace_per_second(&p), 0);
+    now_ns = START_NS + 610 * SECOND_NS;
+    pace_taken(&p, now_ns - MS_NS, now_ns, 1);
+    cr_assert_eq(pace_per_second(&p), 0, "%lu a second", pace_per_second(&p));
+}
+
 /* It says that 500 remain, always, and takes 10 a second: what it says is not believed for long. */
 Test(pace, a_quota_that_is_refused_is_not_believed)
 {
