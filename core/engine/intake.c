@@ -14,7 +14,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { LIVE_FIRST = 256, LIVE_PER_CONNECTION = 8, PARKED_PER_TURN = 512 };
+enum { LIVE_FIRST = 256, LIVE_PER_CONNECTION = 8, PARKED_PER_TURN = 64 };
 #define STALLED_AFTER_NS UINT64_C(100000000)
 #define READ_AHEAD_NS    UINT64_C(2000) /* what it costs to park a line and to read it again */
 

@@ -21,18 +21,20 @@ static uint32_t cap_of(uint32_t record_bytes_max) { return RECALL_BYTES + record
 
 uint64_t recall_memory_bytes(uint32_t record_bytes_max)
 {
-    return (uint64_t)RECALL_SLOTS * (cap_of(record_bytes_max) + RECORD_PADDING);
+    return (uint64_t)RECALL_LONG * (cap_of(record_bytes_max) + RECORD_PADDING) +
+           (uint64_t)RECALL_SHORT * (RECALL_BYTES + RECORD_PADDING);
 }
 
 bool recall_open(struct shard *s)
 {
     struct recall *r = &s->recall;
-    r->cap = cap_of(s->run->config->record_bytes_max);
     for (int i = 0; i < RECALL_SLOTS; i++) {
-        void *mem = mmap(NULL, (size_t)r->cap + RECORD_PADDING, PROT_READ | PROT_WRITE,
+        bool is_long = i < RECALL_LONG;
+        uint32_t cap = is_long ? cap_of(s->run->config->record_bytes_max) : RECALL_BYTES;
+        void *mem = mmap(NULL, (size_t)cap + RECORD_PADDING, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mem == MAP_FAILED) return false;
-        r->slot[i] = (struct recall_slot){.shard = s, .mem = mem};
+        r->slot[i] = (struct recall_slot){.shard = s, .mem = mem, .cap = cap};
     }
     return true;
 }
@@ -41,7 +43,7 @@ void recall_close(struct shard *s)
 {
     for (int i = 0; i < RECALL_SLOTS; i++)
         if (s->recall.slot[i].mem != NULL)
-            munmap(s->recall.slot[i].mem, (size_t)s->recall.cap + RECORD_PADDING);
+            munmap(s->recall.slot[i].mem, (size_t)s->recall.slot[i].cap + RECORD_PADDING);
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -58,7 +60,7 @@ static void read_more(struct recall_slot *slot, uint32_t want)
 {
     struct shard *s = slot->shard;
     uint64_t left = file_bytes(s) - (slot->offset + slot->len);
-    uint32_t room = s->recall.cap - slot->len;
+    uint32_t room = slot->cap - slot->len;
     if (want > room) want = room;
     if (want > left) want = (uint32_t)left;
     CHECK(want > 0);
@@ -102,10 +104,12 @@ static bool slot_line(const struct shard *s, const struct recall_slot *slot, uin
     return true;
 }
 
-static struct recall_slot *slot_free(struct recall *r)
+/* One with room for so much. NULL: all of them are being read, or wait to be used. */
+static struct recall_slot *slot_free(struct recall *r, size_t bytes)
 {
     struct recall_slot *best = NULL;
-    for (int i = 0; i < RECALL_SLOTS; i++) {
+    int count = bytes > RECALL_BYTES ? RECALL_LONG : RECALL_SLOTS;
+    for (int i = 0; i < count; i++) {
         struct recall_slot *slot = &r->slot[i];
         if (slot->state != RECALL_EMPTY && slot->state != RECALL_LOADED) continue;
         if (best == NULL || slot->used < best->used) best = slot;
@@ -118,7 +122,7 @@ static bool from_memory(struct shard *s, uint64_t offset, struct span *line)
 {
     struct span found;
     if (!s->spool.open || !spool_find(&s->spool, offset, &found)) return false;
-    struct recall_slot *slot = slot_free(&s->recall);
+    struct recall_slot *slot = slot_free(&s->recall, found.len + 1);
     if (slot == NULL) return false;
     memcpy(slot->mem, found.ptr, found.len);
     slot->mem[found.len] = '\n';
@@ -134,18 +138,21 @@ static bool from_memory(struct shard *s, uint64_t offset, struct span *line)
 static enum look look_for(struct shard *s, uint64_t offset, struct flow *target, struct span *line)
 {
     struct recall *r = &s->recall;
+    size_t bytes = RECALL_BYTES;
     for (int i = 0; i < RECALL_SLOTS; i++) {
         struct recall_slot *slot = &r->slot[i];
         bool usable = slot->state == RECALL_LOADED || slot->state == RECALL_READ;
         if (!usable || slot->life != s->spool.life) continue;
-        if (slot->offset == offset && slot->len >= r->cap && !slot_line(s, slot, offset, line))
-            return LOOK_LOST; /* longer than any record: it is not what it was */
+        if (slot->offset == offset && slot->len >= slot->cap && !slot_line(s, slot, offset, line)) {
+            if (i < RECALL_LONG) return LOOK_LOST; /* longer than any record: not what it was */
+            bytes = RECALL_BYTES + 1;
+        }
         if (!slot_line(s, slot, offset, line)) continue;
         slot->used = ++r->looks;
         return LOOK_FOUND;
     }
     if (from_memory(s, offset, line)) return LOOK_FOUND;
-    struct recall_slot *slot = slot_free(r);
+    struct recall_slot *slot = slot_free(r, bytes);
     if (slot == NULL) return LOOK_WAITS;
     if (offset >= file_bytes(s)) { /* its write is under way, or it never was a place in there */
         return s->spool.open ? LOOK_WAITS : LOOK_LOST;
@@ -406,7 +413,7 @@ static void serve_over(struct shard *s)
 static bool read_on(struct shard *s, struct recall_slot *slot)
 {
     struct span line;
-    if (slot_line(s, slot, slot->offset, &line) || slot->len >= s->recall.cap) return false;
+    if (slot_line(s, slot, slot->offset, &line) || slot->len >= slot->cap) return false;
     read_more(slot, slot->len);
     return true;
 }

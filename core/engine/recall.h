@@ -22,7 +22,9 @@ struct parked;
 struct shard;
 
 enum {
-    RECALL_SLOTS = 2, /* each as long as a record may be */
+    RECALL_LONG = 2,   /* slots that are as long as a record may be, */
+    RECALL_SHORT = 16, /* and of RECALL_BYTES: flows whose lines lie far apart need one each */
+    RECALL_SLOTS = RECALL_LONG + RECALL_SHORT,
     RECALL_BYTES = 32 * 1024, /* read at once */
 };
 
@@ -31,12 +33,12 @@ enum recall_state { RECALL_EMPTY, RECALL_READING, RECALL_READ, RECALL_LOADED, RE
 struct recall_slot {
     struct io_op op;
     struct shard *shard;
-    char *mem;           /* owns */
+    char *mem;           /* owns: cap bytes and some more */
     uint64_t offset;     /* of mem[0] in the file */
     uint64_t life;       /* of the spool that it was read from */
     uint64_t used;       /* when something was last found in it, in looks */
     struct flow *target; /* for whom it was read: served first; NULL: for those that are over */
-    uint32_t len;
+    uint32_t len, cap;
     int32_t error; /* RECALL_FAILED */
     uint8_t state; /* enum recall_state */
 };
@@ -44,7 +46,6 @@ struct recall_slot {
 struct recall {
     struct recall_slot slot[RECALL_SLOTS];
     uint64_t looks;
-    uint32_t cap;               /* of each slot's memory */
     struct flow *head, *tail;   /* flows that want some of their backlog */
     uint32_t over, over_last;   /* parked records to be told or kept: handles, by timer.due_ns */
     struct delivery *over_made; /* of the first of them, told as soon as there is room */

@@ -375,13 +375,26 @@ static void count_idle(struct shard *s, uint64_t before_ns, uint32_t completions
     if (s->idle_ns > IDLE_MAX_NS) s->idle_ns = IDLE_MAX_NS;
 }
 
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* Waits for a share of the exchanges under way, as far as so many have been coming: where most of
+ * them hang, waiting for a share of all would hold up the few that go on. */
+static void wait_together(struct shard *s)
+{
+    uint32_t batch = min_u32(min_u32(s->busy / BATCH_SHARE, BATCH_MAX), s->batch_seen);
+    uint64_t before_ns = io_now_ns(s->io);
+    uint32_t busy = s->busy;
+    uint32_t completions = io_turn(s->io, turn_until(s), batch);
+    CHECK(s->busy <= busy);
+    uint32_t ended = busy - s->busy;
+    s->batch_seen = ended < batch ? ended : ended + ended / 4 + 1;
+    count_idle(s, before_ns, completions);
+}
+
 bool shard_turn(struct shard *s)
 {
     CHECK(s->begun);
-    uint32_t batch = s->busy / BATCH_SHARE;
-    uint64_t before_ns = io_now_ns(s->io);
-    uint32_t completions = io_turn(s->io, turn_until(s), batch < BATCH_MAX ? batch : BATCH_MAX);
-    count_idle(s, before_ns, completions);
+    wait_together(s);
     timers(s);
     names_tend(s);
     feedback_flush(s);

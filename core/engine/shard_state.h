@@ -121,6 +121,7 @@ struct shard {
     uint32_t held_count;
     uint64_t rate_until_ns;    /* the run's rate lets nothing begin before */
     uint32_t busy;             /* exchanges on connections */
+    uint32_t batch_seen;       /* exchanges that ended together in the last turns */
     uint64_t no_room_until_ns; /* no connection is opened before: ports or files were short */
     uint64_t no_room_wait_ns;
     uint64_t outputs_due_ns;
