@@ -51,8 +51,18 @@ struct watched {
     size_t out_len;
 };
 
+/* A message on its way. */
+struct flight {
+    struct flight *next; /* of all that ever were: events may name them until the end */
+    struct watched *to;
+    uint64_t serial;
+    struct message message;
+    bool over; /* its message is no longer its own */
+};
+
 struct dns_sim {
     struct world *world;
+    struct flight *flights; /* owned */
     struct dns_name name[DNS_SIM_NAMES_MAX];
     uint32_t names_count;
     struct watched socket[SOCKETS_MAX];
@@ -78,6 +88,12 @@ void dns_sim_free(struct dns_sim *d)
 {
     for (int i = 0; i < SOCKETS_MAX; i++)
         RULE(!d->socket[i].used, "watched socket %d was never closed", i);
+    struct flight *f;
+    while ((f = d->flights) != NULL) {
+        d->flights = f->next;
+        if (!f->over) free(f->message.at);
+        free(f);
+    }
     free(d);
 }
 
@@ -302,12 +318,6 @@ static void poll_wake(struct watched *s)
     if (events != 0) io_sim_ready(p, events);
 }
 
-struct flight {
-    struct watched *to;
-    uint64_t serial;
-    struct message message;
-};
-
 static void arrive(struct world *w, void *obj, uint64_t arg)
 {
     struct flight *f = obj;
@@ -318,14 +328,15 @@ static void arrive(struct world *w, void *obj, uint64_t arg)
     if (lost) free(f->message.at);
     else s->queue[s->queued++] = f->message;
     if (!lost) poll_wake(s);
-    free(f);
+    f->over = true;
 }
 
 static void fly(struct watched *s, struct message m, uint64_t at_ns)
 {
     struct flight *f = malloc(sizeof *f);
     CHECK(f != NULL);
-    *f = (struct flight){s, s->serial, m};
+    *f = (struct flight){s->sim->flights, s, s->serial, m, false};
+    s->sim->flights = f;
     world_at(s->sim->world, at_ns, arrive, f, 0);
 }
 
