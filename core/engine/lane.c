@@ -242,11 +242,13 @@ bool lanes_evict(struct lanes *t, const struct lane *keep, uint64_t now_ns)
 
 static bool can_begin(const struct lane *l) { return l->ring != NULL && !l->blocked; }
 
+static bool is_asking(const struct naming *n) { return n->lookup != NULL || n->in_line; }
+
 static bool is_unused(const struct lane *l)
 {
     return l->queued == 0 && l->parked == 0 && l->conns == 0 && l->in_flight == 0 &&
            l->flows == 0 && !l->ready && !l->dirty && flow_empty(l->own) && !l->own->in_recall &&
-           (!l->by_name || ((const struct naming *)(l + 1))->lookup == NULL);
+           (!l->by_name || !is_asking((const struct naming *)(l + 1)));
 }
 
 void lane_update(struct lanes *t, struct lane *l)

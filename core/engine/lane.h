@@ -71,11 +71,13 @@ enum { LANE_ONE_WORDS = (sizeof(struct places) + sizeof(struct place)) / sizeof(
 /* What a lane has besides if its host is a name for the DNS; see names.c. */
 struct naming {
     struct name_lookup *lookup; /* that it waits for; NULL: none */
-    struct lane *next;          /* of those that wait for the same */
+    struct lane *next;          /* of those that wait for the same, or in line */
     uint64_t until_ns;          /* what is known is to be believed until then; 0: nothing is */
     uint64_t made_ns;           /* when the DNS was asked for it */
     uint64_t found_ns;          /* when it last had addresses */
     uint8_t why;                /* enum err: there are no addresses, because of that */
+    bool in_line;               /* it waits until there is room for its question */
+    bool turn;                  /* it has come to the head of the line */
     bool doubted;               /* connects failed: the cache must have newer addresses */
     bool stale;                 /* the addresses are old: the DNS does not answer */
     /* Its places, if that is one: most names have one, and where memory is short one must do. */

@@ -20,10 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POLL_NS       UINT64_C(5000000)
+#define LINE_NS       UINT64_C(20000000)
 #define PARK_AFTER_NS UINT64_C(100000000)
 #define AGAIN_NS      UINT64_C(10000000000)
 #define STALE_MAX_NS  UINT64_C(3600000000000)
+
+enum {
+    TURNS_AT_ONCE = 32, /* lanes that leave the line together */
+    YOUNG_LEAST = 8,
+};
 
 /* A question under way, and the lanes that wait for its answer. */
 struct name_lookup {
@@ -45,10 +50,12 @@ bool names_open(struct shard *s, const char **why)
 {
     struct names *n = &s->names;
     const struct config *c = s->run->config;
+    uint32_t young = DNS_YOUNG_ALL / c->shards;
     const struct dns_config dns = {.servers = c->dns_servers,
                                    .servers_count = c->dns_servers_count,
                                    .timeout_ns = c->dns_timeout_ns,
-                                   .lookups_max = s->run->plan.lookups};
+                                   .lookups_max = s->run->plan.lookups,
+                                   .young_max = young > YOUNG_LEAST ? young : YOUNG_LEAST};
     *why = "no memory";
     n->slab = slab_new(s->run->plan.names_bytes);
     uint32_t known_max = s->run->plan.names_bytes / NAMES_ENTRY_BYTES;
@@ -69,22 +76,76 @@ void names_close(struct shard *s)
     wheel_cancel(&s->wheel, &n->timer);
 }
 
+static void wake(struct shard *s, struct lane *l)
+{
+    if (l->blocked && !l->held) gate_lane_timer(s, l);
+    else lane_update(&s->lanes, l);
+}
+
+static void line_add(struct shard *s, struct lane *l)
+{
+    struct names *n = &s->names;
+    lane_naming(l)->in_line = true;
+    lane_naming(l)->next = NULL;
+    if (n->line_head == NULL) { /* it is looked at again before long, whatever the DNS does */
+        n->line_due_ns = io_now_ns(s->io) + LINE_NS;
+        wheel_cancel(&s->wheel, &n->timer);
+        timer_arm(s, &n->timer, TIMER_NAMES, n->line_due_ns);
+    }
+    *(n->line_tail ? &lane_naming(n->line_tail)->next : &n->line_head) = l;
+    n->line_tail = l;
+    lane_update(&s->lanes, l);
+}
+
+/* NULL: nobody is in line. */
+static struct lane *line_take(struct shard *s)
+{
+    struct names *n = &s->names;
+    struct lane *l = n->line_head;
+    if (l == NULL) return NULL;
+    n->line_head = lane_naming(l)->next;
+    if (n->line_head == NULL) n->line_tail = NULL;
+    lane_naming(l)->next = NULL;
+    lane_naming(l)->in_line = false;
+    return l;
+}
+
+static void line_serve(struct shard *s)
+{
+    struct lane *l;
+    if (!dns_has_room(s->names.dns)) return;
+    for (int i = 0; i < TURNS_AT_ONCE && (l = line_take(s)) != NULL; i++) {
+        lane_naming(l)->turn = true;
+        wake(s, l);
+    }
+}
+
 void names_tend(struct shard *s)
 {
     struct names *n = &s->names;
-    if (dns_due_ns(n->dns) > io_now_ns(s->io)) return;
+    uint64_t now_ns = io_now_ns(s->io), due_ns = dns_due_ns(n->dns);
+    bool waits = n->line_head != NULL;
+    if (due_ns > now_ns && !(waits && n->line_due_ns <= now_ns)) return;
     dns_tend(n->dns);
+    if (waits) line_serve(s);
+    n->line_due_ns = n->line_head != NULL ? now_ns + LINE_NS : UINT64_MAX;
+    due_ns = dns_due_ns(n->dns);
     wheel_cancel(&s->wheel, &n->timer);
-    timer_arm(s, &n->timer, TIMER_NAMES, dns_due_ns(n->dns));
+    timer_arm(s, &n->timer, TIMER_NAMES, due_ns < n->line_due_ns ? due_ns : n->line_due_ns);
 }
 
 void names_stop(struct shard *s)
 {
+    struct lane *l;
+    while ((l = line_take(s)) != NULL) lane_update(&s->lanes, l);
     dns_stop(s->names.dns);
     names_tend(s);
 }
 
-bool names_idle(const struct shard *s) { return dns_idle(s->names.dns); }
+bool names_idle(const struct shard *s)
+{
+    return s->names.line_head == NULL && dns_idle(s->names.dns);
+}
 bool names_wait(const struct shard *s) { return dns_due_ns(s->names.dns) > 0; }
 
 /* ---- answers ------------------------------------------------------------------------------ */
@@ -127,12 +188,6 @@ static void learn(struct shard *s, struct lane *l, const struct known *k)
     case DNS_STOPPED: break;
     }
     UNREACHABLE();
-}
-
-static void wake(struct shard *s, struct lane *l)
-{
-    if (l->blocked && !l->held) gate_lane_timer(s, l);
-    else lane_update(&s->lanes, l);
 }
 
 static struct name_lookup **place_of(struct names *n, struct span name)
@@ -207,15 +262,13 @@ static void lookup_done(void *ctx, const struct dns_answer *a, bool last)
 
 static struct span name_of(struct lane *l) { return span_of(lane_name(l).ptr, l->host_len); }
 
-static struct name_lookup *lookup_begin(struct shard *s, struct span name)
+static struct name_lookup *lookup_begin(struct shard *s, struct span name, struct name_lookup **at)
 {
-    struct name_lookup **at = place_of(&s->names, name);
-    if (*at != NULL) return *at;
     struct names *n = &s->names;
     struct name_lookup *q = n->free;
     if (q != NULL) n->free = q->chain;
-    else if (n->touched < s->run->plan.lookups) q = &n->lookup[n->touched++];
-    else return NULL;
+    else q = &n->lookup[n->touched++];
+    CHECK(n->touched <= s->run->plan.lookups); /* dns_has_room() counts the same */
     CHECK(name.len < sizeof q->name);
     q->chain = NULL;
     q->shard = s;
@@ -225,13 +278,12 @@ static struct name_lookup *lookup_begin(struct shard *s, struct span name)
     q->late = false;
     memcpy(q->name, name.ptr, name.len);
     q->name[name.len] = 0;
-    bool asked = dns_ask(n->dns, q->name, lookup_done, q);
-    CHECK(asked); /* it has as many */
     *at = q;
+    dns_ask(n->dns, q->name, lookup_done, q);
     return q;
 }
 
-/* From the cache at once, or from the DNS later. */
+/* From the cache at once, or from the DNS later; when there is no room, in line. */
 static void ask(struct shard *s, struct lane *l)
 {
     struct naming *n = lane_naming(l);
@@ -247,16 +299,24 @@ static void ask(struct shard *s, struct lane *l)
         learn(s, l, &k);
         return;
     }
-    n->lookup = lookup_begin(s, name_of(l));
-    if (n->lookup == NULL) return;
+    struct name_lookup **at = place_of(&s->names, name_of(l));
+    bool may = dns_has_room(s->names.dns) && (n->turn || s->names.line_head == NULL);
+    n->turn = false;
+    if (*at == NULL && !may) {
+        line_add(s, l);
+        return;
+    }
+    n->lookup = *at != NULL ? *at : lookup_begin(s, name_of(l), at);
     n->next = n->lookup->waiting;
     n->lookup->waiting = l;
     lane_update(&s->lanes, l);
 }
 
+/* q: NULL while it is in line. */
 static void wait_for(struct shard *s, struct lane *l, const struct name_lookup *q)
 {
-    uint64_t now_ns = io_now_ns(s->io), long_ns = q->begun_ns + PARK_AFTER_NS;
+    uint64_t now_ns = io_now_ns(s->io);
+    uint64_t long_ns = (q != NULL ? q->begun_ns : l->moved_ns) + PARK_AFTER_NS;
     gate_lane_block(s, l, now_ns < long_ns ? long_ns : UINT64_MAX);
     if (now_ns >= long_ns) park_lane(s, l);
 }
@@ -266,11 +326,10 @@ enum naming_look names_look(struct shard *s, struct lane *l, const struct delive
     struct naming *n = lane_naming(l);
     uint64_t now_ns = io_now_ns(s->io);
     if (n == NULL || (l->idle != NULL && !d->fresh)) return NAMES_READY;
-    if (n->until_ns <= now_ns && n->lookup == NULL) ask(s, l);
+    if (n->until_ns <= now_ns && n->lookup == NULL && !n->in_line) ask(s, l);
     if (n->until_ns <= now_ns) {
         if (n->stale && l->places != NULL) return NAMES_READY;
-        if (n->lookup != NULL) wait_for(s, l, n->lookup);
-        else gate_lane_block(s, l, now_ns + POLL_NS); /* too many questions are under way */
+        wait_for(s, l, n->lookup);
         return NAMES_WAIT;
     }
     if (l->refused != NULL) return NAMES_REFUSED;

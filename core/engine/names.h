@@ -23,7 +23,9 @@ struct names {
     struct name_lookup *free;
     uint32_t touched;
     struct name_lookup *bucket[NAMES_BUCKETS]; /* under way, by name */
-    struct wheel_node timer;                   /* armed for dns_due_ns() */
+    uint64_t line_due_ns;
+    struct lane *line_head, *line_tail; /* lanes whose questions have no room yet */
+    struct wheel_node timer;            /* armed for dns_due_ns() */
 };
 
 /* Of one question under way. */

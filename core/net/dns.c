@@ -24,7 +24,7 @@ struct lookup {
     void *ctx;
     bool told;           /* once, and c-ares still holds it */
     uint32_t told_count; /* addresses that were told then */
-    uint64_t due_ns;
+    uint64_t begun_ns, due_ns;
     uint8_t part[PARTS]; /* enum part_state */
     struct dns_answer answer;
 };
@@ -47,7 +47,7 @@ struct dns {
     struct dns_socket socket[SOCKETS_MAX];
     struct lookup *free, *under_way;
     struct lookup *lookup; /* owned; untouched until they are used */
-    uint32_t touched, lookups_max;
+    uint32_t touched, lookups_max, young_max;
 };
 
 size_t dns_lookup_bytes(void) { return sizeof(struct lookup); }
@@ -230,7 +230,7 @@ static int channel_open(struct dns *d, const struct dns_config *config)
 struct dns *dns_open(struct io *io, const struct dns_config *config, const char **why)
 {
     CHECK(config->servers_count <= DNS_SERVERS_MAX);
-    CHECK(config->timeout_ns > 0);
+    CHECK(config->timeout_ns > 0 && config->young_max > 0);
     CHECK(config->lookups_max > 0 && config->lookups_max <= DNS_LOOKUPS_MAX);
     *why = "no memory";
     struct dns *d = calloc(1, sizeof *d);
@@ -241,6 +241,7 @@ struct dns *dns_open(struct io *io, const struct dns_config *config, const char 
         return NULL;
     }
     d->lookups_max = config->lookups_max;
+    d->young_max = config->young_max;
     d->io = io;
     d->timeout_ns = config->timeout_ns;
     d->due_ns = UINT64_MAX;
@@ -345,19 +346,33 @@ static void v6_done(void *ctx, int status, int timeouts, unsigned char *bytes, i
 
 /* ---- questions ---------------------------------------------------------------------------- */
 
-bool dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ctx)
+/* Those under way are listed from the youngest. */
+bool dns_has_room(const struct dns *d)
+{
+    uint64_t now_ns = io_now_ns(d->io);
+    uint32_t young = 0;
+    if (d->free == NULL && d->touched == d->lookups_max) return false;
+    for (const struct lookup *l = d->under_way; l != NULL && young < d->young_max; l = l->next) {
+        if (l->begun_ns + DNS_YOUNG_NS <= now_ns) break;
+        young += !l->told;
+    }
+    return young < d->young_max;
+}
+
+void dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ctx)
 {
     CHECK(done != NULL);
+    CHECK(dns_has_room(d));
     struct lookup *l = d->free;
     if (l != NULL) d->free = l->next;
-    else if (d->touched < d->lookups_max) l = &d->lookup[d->touched++];
-    else return false;
+    else l = &d->lookup[d->touched++];
     l->dns = d;
     l->done = done;
     l->ctx = ctx;
     l->told = false;
     l->told_count = 0;
-    l->due_ns = io_now_ns(d->io) + d->timeout_ns;
+    l->begun_ns = io_now_ns(d->io);
+    l->due_ns = l->begun_ns + d->timeout_ns;
     l->answer.count = l->answer.ttl_s = 0;
     l->part[PART_V4] = l->part[PART_V6] = PART_ASKED;
     l->next = d->under_way;
@@ -365,7 +380,6 @@ bool dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ctx)
     d->changed = true;
     ares_query(d->channel, name, ns_c_in, ns_t_aaaa, v6_done, l);
     ares_query(d->channel, name, ns_c_in, ns_t_a, v4_done, l);
-    return true;
 }
 
 static bool has_part(const struct lookup *l, enum part_state state)

@@ -18,8 +18,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A server that is asked for hundreds of names at once drops questions: 256 of them, two for a
+ * name, fill a socket's buffer as Linux makes it. So only so many (young_max; DNS_YOUNG_ALL in the
+ * whole process) may have been begun within the last DNS_YOUNG_NS and have no answer yet; those
+ * that are older, of servers that are slow or dead, keep no room from the others. */
+#define DNS_YOUNG_NS UINT64_C(250000000)
 enum {
     DNS_LOOKUPS_MAX = 1024,
+    DNS_YOUNG_ALL = 128,
     DNS_SERVERS_MAX = 8,
 };
 
@@ -30,6 +36,7 @@ struct dns_config {
     uint32_t servers_count;     /* 0: those of the system */
     uint64_t timeout_ns;        /* for one whole question */
     uint32_t lookups_max;       /* questions at the same time, DNS_LOOKUPS_MAX at most */
+    uint32_t young_max;         /* of these, not answered and younger than DNS_YOUNG_NS */
 };
 
 /* What became of a question. Called inside dns_tend() only, once or twice: the second time, when
@@ -44,8 +51,10 @@ struct dns *dns_open(struct io *io, const struct dns_config *config, const char 
 /* After dns_stop(), and once nothing of it is in flight. */
 void dns_close(struct dns *d);
 
-/* Asks for the addresses of a name, which is terminated. False: too much is being asked, wait. */
-bool dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ctx) MUST_USE;
+/* Whether one more may be asked; if not, answers or a little time make room again. */
+bool dns_has_room(const struct dns *d);
+/* Asks for the addresses of a name, which is terminated. There must be room. */
+void dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ctx);
 
 /* When dns_tend() must be called at the latest; UINT64_MAX: never. */
 uint64_t dns_due_ns(const struct dns *d);

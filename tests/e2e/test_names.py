@@ -207,6 +207,37 @@ class NameTests(harness.Case):
         self.assertTrue(all(name.startswith("fine") for name in ids[:count]), ids[:30])
         self.assertTrue(all(name.startswith("slow") for name in ids[count:]))
 
+    def test_hundreds_of_slow_names_hold_back_nobody(self):
+        """More than may be asked for at once; none is answered before all others are delivered."""
+        sinker = self.sinker()
+        count, slow, others_told = harness.scaled(1000), 300, threading.Event()
+
+        def watch():
+            until = time.monotonic() + 60
+            while self.lines_told() < count and time.monotonic() < until:
+                time.sleep(0.1)
+            others_told.set()
+
+        def answers(name, which):
+            if name.startswith("slow"):
+                others_told.wait()
+            return [LOOP]
+
+        threading.Thread(target=watch, daemon=True).start()
+
+        names = self.names(answers)
+        port = self.ported(sinker)
+        records = [{"id": f"fine{i}", "url": f"http://fine{i % 200}.test:{port}/"}
+                   for i in range(count)]
+        for i in range(slow):
+            records.insert(i * 2, {"id": f"slow{i}", "url": f"http://slow{i}.test:{port}/"})
+        result = self.send_to(names, records, "--dns-timeout", "20s", "--shards", "1",
+                              "--unreachable-backoff", "2s,1,2s", retries=5)
+        self.check_status(result, 0)
+        self.check_books(result, count + slow)
+        ids = [line["id"] for line in self.results()]
+        self.assertTrue(all(name.startswith("fine") for name in ids[:count]), ids[:30])
+
     def test_answer_after_the_time_limit(self):
         """Too late for the attempt that waited for it, not for the next one."""
         sinker = self.sinker()

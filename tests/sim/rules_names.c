@@ -91,6 +91,30 @@ static void silent_resolver(uint64_t seed)
     play_free(p);
 }
 
+/* More names than may be asked for at once, most of them silent: the others get their turn. */
+static void many_names(uint64_t seed)
+{
+    enum { SILENT = 40, FINE = 7 };
+    struct play *p = play_new(seed);
+    struct dns_name *name;
+    p->config.shards = 1;
+    p->config.connections = 16;
+    p->config.memory_bytes = 2359296; /* about 30 questions */
+    p->config.retry.retries = 0;
+    for (int i = 0; i < SILENT + FINE; i++) {
+        uint32_t host = play_named(p, 1, &name);
+        name->silent = i < SILENT;
+        (void)play_record(p, host, "");
+    }
+    play_run(p, 120);
+    for (uint32_t line = 1; line <= SILENT; line++) ended_as(p, line, "exhausted", "dns_timeout");
+    for (uint32_t line = SILENT + 1; line <= SILENT + FINE; line++) {
+        ended_as(p, line, "delivered", "");
+        WITHIN(play_told(p, line)->finished, 0, 10, "line %u", line); /* c-ares gives up: 8.75 s */
+    }
+    play_free(p);
+}
+
 static void no_such_name(uint64_t seed)
 {
     struct play *p = play_new(seed);
@@ -286,6 +310,7 @@ const struct rule rules_names[] = {
     {"names_mostly_dead", mostly_dead},
     {"names_one_by_one", one_by_one},
     {"names_moved", moved},
+    {"names_many", many_names},
     {"names_stale", stale},
     {NULL, NULL},
 };
