@@ -14,6 +14,8 @@ HEALTHY, HANGING, REFUSING = 100, 50, 50
 
 
 class Isolation(harness.Case):
+    schedule = True
+
     def delivered(self):
         try:
             with open(self.path("results"), "rb") as f:

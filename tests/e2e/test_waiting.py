@@ -107,6 +107,8 @@ class Waiting(harness.Case):
 
 
 class Turns(harness.Case):
+    schedule = True
+
     def test_retries_and_first_attempts_alternate(self):
         """A second of failures, then health: what failed goes out as fast as what was never tried,
         though far more of the latter waits."""
