@@ -173,7 +173,7 @@ void source_know(struct source *s, const struct source_known *known)
 {
     CHECK(s->regular);
     s->known = *known;
-    uint64_t blocks = known->blocks < s->blocks ? known->blocks : s->blocks;
+    uint64_t blocks = known->blocks <= s->blocks ? known->blocks : s->blocks + 1;
     s->known.blocks = blocks;
     if (blocks == 0) return;
     s->chain_known = blocks;

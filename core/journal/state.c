@@ -175,6 +175,7 @@ static int block_apply(struct journal_state *s, const struct journal_entry *e)
         memset(larger + s->blocks_room, 0, (room - s->blocks_room) * sizeof *larger);
         s->before = larger;
         s->blocks_room = room;
+        s->before[0] = 1; /* none is before the first */
     }
     s->before[e->number] = 1 + e->value;
     if (e->number >= s->blocks) s->blocks = e->number + 1;

@@ -161,8 +161,8 @@ class State(harness.Case):
     def test_a_hold_is_kept(self):
         receiver = self.sinker()
         at = self.records(receiver.url, "/status/503", 60)
-        args = ("--retries", "1", "--backoff", "1ms,1,1ms", "--health-min", "5", "--cooldown",
-                "60s", "--host-connections", "8", at)
+        args = ("--retries", "1", "--backoff", "1ms,1,1ms", "--health-min", "5",
+                "--health-ratio", "50", "--cooldown", "60s", "--host-connections", "8", at)
         run = self.begin(*args)
         wait_until(lambda: self.report_or_none().get("holds") == 1, "a hold")
         time.sleep(0.3)
@@ -203,8 +203,8 @@ class State(harness.Case):
         at = self.records(receiver.url, "/status/503", 5)
         letters = self.path("letters")
         begun = time.monotonic()
-        result = self.send("--backoff", "1h,1,1h", "--retry-window", "24h", "--max-wait", "2m",
-                           "--dead-letters", letters, at)
+        result = self.send("--retries", "5", "--backoff", "1h,1,1h", "--retry-window", "24h",
+                           "--max-wait", "2m", "--dead-letters", letters, at)
         self.check_status(result, 6, "--max-wait")
         self.assertLess(time.monotonic() - begun, 60)
         self.assertEqual(len(read_ndjson(letters)), 5)

@@ -145,6 +145,11 @@ static bool life_open(struct journal_state *s)
         return false;
     }
     t.alive = true;
+    for (int i = 0; i < JOURNAL_FILES && names[i] != NULL; i++) {
+        uint32_t len = 0;
+        (void)crash_file(names[i], &len);
+        RULE(len == length[i], "%s has %u bytes, %" PRIu64 " count", names[i], len, length[i]);
+    }
     for (uint32_t i = 0; i < t.shards; i++) {
         struct outbuf *outputs[JOURNAL_FILES];
         for (int k = 0; k < JOURNAL_FILES; k++) {

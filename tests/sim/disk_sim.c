@@ -83,6 +83,14 @@ bool disk_failed_read(const struct disk *d)
     return failed;
 }
 
+void disk_crash(struct disk *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        CHECK(d->file[i].ops == 0);
+        d->file[i].open_count = 0;
+    }
+}
+
 static void pipe_arrives(struct world *w, void *obj, uint64_t arg)
 {
     struct file *f = obj;
@@ -201,7 +209,8 @@ int io_file_open(const char *path, enum io_file_mode mode, int32_t *fd)
 int io_file_info(int32_t fd, struct io_file_info *info)
 {
     const struct file *f = disk_of_fd(world_current->disk, fd);
-    *info = (struct io_file_info){.size_bytes = f->pipe ? 0 : f->size_said, .regular = !f->pipe};
+    uint64_t bytes = f->size_said > f->len ? f->size_said : f->len;
+    *info = (struct io_file_info){.size_bytes = f->pipe ? 0 : bytes, .regular = !f->pipe};
     return 0;
 }
 

@@ -53,6 +53,8 @@ void disk_fill(struct file *f, const void *bytes, size_t n);
 /* Was the engine told of a write that failed, of any file? */
 bool disk_failed_write(const struct disk *d);
 bool disk_failed_read(const struct disk *d);
+/* The process dies: its descriptors are closed. */
+void disk_crash(struct disk *d);
 /* Makes it a pipe whose writer starts now. */
 void disk_pipe(struct world *w, struct file *f);
 

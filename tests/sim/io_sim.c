@@ -68,6 +68,26 @@ void io_close(struct io *io)
     w->ios_closed = io;
 }
 
+static void pend_dies(struct world *w, struct pend *p)
+{
+    if (p->op == NULL) return;
+    if (p->kind == IO_WRITE && !p->ready && world_draw(w, 50))
+        (void)disk_write(w, p->file, p->op->buf, p->op->len, p->op->offset);
+    if (p->file != NULL) p->file->ops--;
+    *p = (struct pend){.io = p->io, .serial = p->serial + 1};
+}
+
+void io_sim_crash(struct io *io)
+{
+    struct world *w = io->world;
+    net_crash(w->net, io);
+    for (uint32_t i = 0; i < PENDS_MAX; i++) pend_dies(w, &io->pend[i]);
+    uint32_t i = io_sim_index(io);
+    w->ios[i] = w->ios[--w->ios_count];
+    io->closed_next = w->ios_closed;
+    w->ios_closed = io;
+}
+
 void io_sim_free_closed(struct world *w)
 {
     while (w->ios_closed != NULL) {

@@ -40,6 +40,9 @@ static inline bool pend_is(const struct pend *p, uint64_t serial)
 /* RULE: the bytes lent with an IO_SEND or IO_WRITE are as they were. */
 void pend_check_bytes(const struct pend *p);
 uint32_t io_sim_recv_bytes(const struct io *io);
+/* The process dies: what is in flight on files takes effect, in part, or not; nothing comes home.
+ * */
+void io_sim_crash(struct io *io);
 /* For world_free(). */
 void io_sim_free_closed(struct world *w);
 /* Index of the io among the world's, for traces. */

@@ -192,6 +192,21 @@ static void wire_uncount(struct wire *c)
     c->host->open--;
 }
 
+void net_crash(struct net_sim *n, struct io *io)
+{
+    struct net_io *a = net_io_of(n, io);
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct wire *c = a->sock[i].conn;
+        if (c == NULL) continue;
+        c->slot = -1;
+        c->dead = true;
+        wire_uncount(c);
+        server_lost(n->world, c);
+    }
+    free(a->sock);
+    *a = n->ios[--n->ios_count];
+}
+
 static void connect_effect(struct world *w, void *obj, uint64_t serial)
 {
     struct pend *p = obj;

@@ -69,6 +69,9 @@ uint32_t net_host_index(const struct net_sim *n, const struct net_host *h);
 void net_attach(struct net_sim *n, struct io *io, uint32_t sockets);
 void net_detach(struct net_sim *n, struct io *io); /* RULE: every slot is free */
 
+/* The process dies, and its connections with it. */
+void net_crash(struct net_sim *n, struct io *io);
+
 /* Sockets in use, and sends in flight, of all rings. */
 void net_count(const struct net_sim *n, uint32_t *sockets, uint32_t *sending);
 

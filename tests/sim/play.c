@@ -231,6 +231,25 @@ static void results_read(struct play *p)
     }
 }
 
+/* Kills the run, whose memory is lost, and begins it anew. */
+static void crash(struct play *p)
+{
+    static struct run *dead[PLAY_CRASHES_MAX]; /* so that it is not taken for a leak */
+    struct run_error why;
+    dead[p->crashes++] = p->run;
+    MAYBE(dead[0] == NULL);
+    world_crash(p->world);
+    RULE(run_open(&p->config, &p->run, &why) == 0, "run_open() failed: %s", why.text);
+    for (uint32_t i = 0; i < run_shards(p->run); i++)
+        RULE(shard_begin(run_shard(p->run, i)) == 0, "shard %u did not begin", i);
+}
+
+static bool crash_is_due(const struct play *p)
+{
+    return p->crashes < PLAY_CRASHES_MAX && p->crash[p->crashes] > 0 &&
+           play_now(p) >= p->crash[p->crashes];
+}
+
 static void drive(struct play *p, double within)
 {
     struct world *w = p->world;
@@ -244,6 +263,11 @@ static void drive(struct play *p, double within)
     for (uint32_t rounds = 0; left > 0; rounds++) {
         RULE(play_now(p) <= within, "the run goes on after %.0f s", within);
         RULE(rounds < ROUNDS_MAX, "the run goes on and on");
+        if (crash_is_due(p)) {
+            crash(p);
+            left = count;
+            for (uint32_t i = 0; i < count; i++) alive[i] = true;
+        }
         uint32_t first = world_below(w, count);
         uint64_t before_ns = w->now_ns;
         for (uint32_t i = 0; i < count; i++) {

@@ -39,7 +39,7 @@ struct play_event {
     play_event_fn *fn;
 };
 
-enum { PLAY_EVENTS_MAX = 512 };
+enum { PLAY_EVENTS_MAX = 512, PLAY_CRASHES_MAX = 16 };
 
 struct play {
     struct world *world;
@@ -49,6 +49,8 @@ struct play {
     play_answer_fn *answer; /* NULL: 200 at once */
     double delay;           /* of every answer, in seconds */
     bool pipe;              /* the input is a pipe */
+    double crash[PLAY_CRASHES_MAX]; /* when the process is killed and begun anew; 0: no more */
+    uint32_t crashes;               /* so far */
     uint64_t start_ns, start_wall_ns;
     double lasted;
     struct run_stats stats; /* at the end; while it runs, of the last round */

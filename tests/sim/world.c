@@ -45,6 +45,13 @@ void world_free(struct world *w)
     world_current = NULL;
 }
 
+void world_crash(struct world *w)
+{
+    world_trace(w, "crash", w->ios_count, 0, 0);
+    while (w->ios_count > 0) io_sim_crash(w->ios[0]);
+    disk_crash(w->disk);
+}
+
 void world_draw_knobs(struct world *w)
 {
 #define KNOB_DRAW(name, most, text) \

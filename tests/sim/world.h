@@ -106,6 +106,9 @@ struct world *world_new(uint64_t seed);
 /* Everything must be home: no io, no connection's socket, no descriptor. */
 void world_free(struct world *w);
 
+/* The engine's process is killed, as by SIGKILL: whatever it had open is gone. */
+void world_crash(struct world *w);
+
 /* Each knob off with 50 %, else up to its most. */
 void world_draw_knobs(struct world *w);
 void world_print_knobs(const struct world *w);

@@ -1,0 +1,180 @@
+/* tests/sim/rules_state.c - goal: a run that is killed and begun anew keeps every promise of one
+ * that is not: each record ends once, none is lost, schedules and holds go on, and whoever may have
+ * got a webhook twice is on the list.
+ *
+ * The engine that ships, on a virtual kernel, with a state; the process is killed at times that the
+ * seed draws, up to a dozen in one scenario, and what was in flight on its files took effect or
+ * not.
+ */
+#include "tests/sim/json_scan.h"
+#include "tests/sim/rules.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static struct play *state_play(uint64_t seed)
+{
+    struct play *p = play_new(seed);
+    p->config.state_path = "d";
+    p->config.sync = (enum journal_sync)world_below(p->world, JOURNAL_SYNC_COUNT);
+    p->config.inflight_slots = 64;
+    p->config.compact_bytes = 256 + world_below(p->world, 4096);
+    p->config.dead_letters_path = "letters";
+    p->config.block_bytes = 512u << world_below(p->world, 4);
+    play_no_health(p);
+    return p;
+}
+
+static void crashes_draw(struct play *p, uint32_t count, double within)
+{
+    double at = 0;
+    for (uint32_t i = 0; i < count && i < PLAY_CRASHES_MAX; i++) {
+        at += within / count * (double)(1 + world_below(p->world, 1000)) / 1000;
+        p->crash[i] = at;
+    }
+}
+
+enum { LINES_MAX = 4096 };
+
+/* How often each line is on the list. */
+static uint32_t listed[LINES_MAX];
+
+static void listed_read(struct play *p)
+{
+    RULE(p->truth.lines_count < LINES_MAX, "too many lines");
+    const struct file *f = disk_file(p->world->disk, "d/maybe-delivered.ndjson");
+    memset(listed, 0, sizeof listed);
+    for (const char *at = f->data, *end = f->data + f->len; f->len > 0 && at < end;) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        RULE(eol != NULL, "the list ends inside a line");
+        struct jscan j;
+        jscan_read(&j, at, (size_t)(eol - at));
+        uint64_t line = jscan_number(&j, "line");
+        RULE(line >= 1 && line <= p->truth.lines_count, "line %" PRIu64 " is listed", line);
+        RULE(jscan_is(&j, "id", p->truth.line[line - 1].id), "line %" PRIu64 ": another id", line);
+        listed[line]++;
+        at = eol + 1;
+    }
+}
+
+/* Delivered is what a receiver's handler saw; more requests than attempts are on the list. */
+static void line_check(const struct play *p, uint32_t line)
+{
+    const struct truth_line *l = play_line(p, line);
+    const struct play_told *t = play_told(p, line);
+    bool ran = false;
+    for (uint32_t i = 0; i < l->sends; i++) ran |= l->send[i].handler_ran;
+    if (strcmp(t->outcome, "delivered") == 0)
+        RULE(ran, "line %u is told as delivered, and never was", line);
+    if (l->sends > t->attempts) {
+        RULE(listed[line] > 0,
+             "line %u was sent %u times, with %" PRIu64 " attempts, and is not "
+             "listed",
+             line, l->sends, t->attempts);
+        PROBE("a record was sent twice because of a kill");
+    }
+    RULE(l->sends <= t->attempts + listed[line],
+         "line %u was sent %u times, %" PRIu64 " attempts, "
+         "listed %u times",
+         line, l->sends, t->attempts, listed[line]);
+}
+
+static void letters_check(struct play *p)
+{
+    const struct file *f = disk_file(p->world->disk, "letters");
+    uint32_t lines = 0, failed = 0;
+    for (size_t i = 0; i < f->len; i++) lines += f->data[i] == '\n';
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++)
+        failed += strcmp(play_told(p, i)->outcome, "delivered") != 0;
+    RULE(lines == failed, "%u dead letters of %u records that failed", lines, failed);
+}
+
+static void state_check(struct play *p)
+{
+    listed_read(p);
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++) line_check(p, i);
+    letters_check(p);
+    RULE(p->stats.accepted == p->truth.lines_count, "%" PRIu64 " accepted of %u", p->stats.accepted,
+         p->truth.lines_count);
+    if (p->crashes > 0) PROBE("a run was killed and resumed");
+}
+
+/* ---- scenarios ----------------------------------------------------------------------------- */
+
+/* Host 1 fails twice before it answers well, host 2 refuses, host 3 is slow. */
+static void mixed_answer(struct play *p, const struct truth_send *e, struct truth_reply *r)
+{
+    r->delay_ns = MILLI * (1 + world_below(p->world, 30));
+    if (e->line->host == 1 && e->line->sends <= 2) answer_status(r, 503);
+    if (e->line->host == 2) answer_status(r, 404);
+    if (e->line->host == 3) r->delay_ns = 200 * MILLI;
+}
+
+static void killed_often(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->answer = mixed_answer;
+    p->config.retry.answered =
+        (struct backoff){.base_ns = 100 * MILLI, .cap_ns = SECOND, .factor_milli = 2000};
+    p->config.retry.retries = 20;
+    for (int i = 0; i < 4; i++) (void)play_host(p);
+    uint32_t records = 40 + world_below(p->world, 400);
+    for (uint32_t i = 0; i < records; i++) (void)play_record(p, world_below(p->world, 4), "");
+    crashes_draw(p, 1 + world_below(p->world, 12), 4);
+    play_run(p, 600);
+    state_check(p);
+    play_free(p);
+}
+
+/* A retry is due after 10 s at least; kills before do not bring it forward. */
+static void schedule_is_kept(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->answer = answer_500;
+    p->config.retry.answered =
+        (struct backoff){.base_ns = 20 * SECOND, .cap_ns = 20 * SECOND, .factor_milli = 1000};
+    p->config.retry.retries = 2;
+    (void)play_host(p);
+    for (int i = 0; i < 10; i++) (void)play_record(p, 0, "");
+    crashes_draw(p, 4, 35);
+    play_run(p, 200);
+    listed_read(p);
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++) {
+        const struct truth_line *l = play_line(p, i);
+        const struct play_told *t = play_told(p, i);
+        RULE(strcmp(t->outcome, "exhausted") == 0, "line %u is %s", i, t->outcome);
+        for (uint32_t k = 1; k < l->sends; k++) {
+            double gap = play_s(p, l->send[k].start_ns) - play_s(p, l->send[k - 1].start_ns);
+            /* Whose end nobody knows is sent again at once. */
+            bool known = l->send[k - 1].consumed && listed[i] == 0;
+            RULE(gap > 9.9 || !known, "line %u: %.3f s between its attempts", i, gap);
+        }
+        WITHIN(t->total, listed[i] > 0 ? 9.9 : 20, 45, "line %u: from its first attempt on", i);
+    }
+    state_check(p);
+    play_free(p);
+}
+
+/* Nothing that may have arrived is sent again. */
+static void at_most_once_killed(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->answer = mixed_answer;
+    p->config.retry.at_most_once = true;
+    for (int i = 0; i < 4; i++) (void)play_host(p);
+    for (int i = 0; i < 100; i++) (void)play_record(p, world_below(p->world, 4), "");
+    crashes_draw(p, 6, 2);
+    play_run(p, 100);
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++) {
+        const struct truth_line *l = play_line(p, i);
+        uint32_t moved = 0;
+        for (uint32_t k = 0; k < l->sends; k++) moved += l->send[k].moved > 0;
+        RULE(moved <= 1, "line %u reached its receiver %u times", i, moved);
+    }
+    play_free(p);
+}
+
+const struct rule rules_state[] = {{"killed_often", killed_often},
+                                   {"schedule_is_kept", schedule_is_kept},
+                                   {"at_most_once_killed", at_most_once_killed},
+                                   {NULL, NULL}};
