@@ -74,7 +74,7 @@ struct naming {
     struct lane *next;          /* of those that wait for the same, or in line */
     uint64_t until_ns;          /* what is known is to be believed until then; 0: nothing is */
     uint64_t made_ns;           /* when the DNS was asked for it */
-    uint64_t found_ns;          /* when it last had addresses */
+    uint64_t good_until_ns;     /* of the last answer with addresses */
     uint8_t why;                /* enum err: there are no addresses, because of that */
     bool in_line;               /* it waits until there is room for its question */
     bool turn;                  /* it has come to the head of the line */

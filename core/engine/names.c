@@ -177,12 +177,12 @@ static void learn(struct shard *s, struct lane *l, const struct known *k)
         n->stale = false;
         lane_places_set(&s->lanes, l, policy, k->addrs, k->count, now_ns);
         n->why = ERR_OK;
-        n->found_ns = now_ns;
+        n->good_until_ns = k->until_ns;
         return;
     case DNS_NONE: nowhere(s, l, k->status); return;
     case DNS_FAILED:
     case DNS_TIMEOUT:
-        n->stale = l->places != NULL && now_ns < n->found_ns + STALE_MAX_NS;
+        n->stale = l->places != NULL && now_ns < n->good_until_ns + STALE_MAX_NS;
         if (!n->stale) nowhere(s, l, k->status);
         return;
     case DNS_STOPPED: break;

@@ -125,6 +125,8 @@ static bool clear_view(const struct scene *s, uint32_t host)
     const struct truth_log *log = &s->truth.log[host];
     const struct net_host *h = net_host(s->world->net, host);
     if (s->world->knobs.connect_nores > 0 || h->no_resources > 0) return false;
+    /* A connect beside one that is slow begins later than its attempt. */
+    if (h->addrs_count > 1 && !s->calm && !s->fair) return false;
     for (uint32_t i = 0; i < log->count && h->addrs_count > 1; i++)
         if (log->at[i].send == NULL) return false;
     return true;
