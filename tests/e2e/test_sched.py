@@ -73,7 +73,8 @@ class Sched(harness.Case):
 
     def test_4xx_is_final(self):
         sinker = self.sinker()
-        result = self.send_records(self.records(f"{sinker.url}/status/404+retry-after/1", 5), *SHORT)
+        url = f"{sinker.url}/status/404+retry-after/1"
+        result = self.send_records(self.records(url, 5), *SHORT)
         self.check_status(result, 1)
         for line in self.check_books(result, 5).values():
             self.assertEqual((line["outcome"], line["attempts"], line["status"]),

@@ -137,8 +137,8 @@ static void remaining_zero(uint64_t seed)
         "X-Rate-Limit-Limit: 10\r\nX-Rate-Limit-Remaining: 0\r\nX-Rate-Limit-Reset: 1m0s",
         "RateLimit-Limit: 10\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 60",
         "RateLimit-Policy: \"q\";q=10;w=60\r\nRateLimit: \"q\";r=0;t=60",
-        "Date: Sat, 28 Nov 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 10\r\n"
-        "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1795824060",
+        ("Date: Sat, 28 Nov 2026 00:00:00 GMT\r\nX-RateLimit-Limit: 10\r\n"
+         "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1795824060"),
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         struct play *p = refusal_play(seed, 200, fields[i]);
