@@ -199,7 +199,7 @@ static enum tls_fault issuer_fault(int error)
  * with OPENSSL_ALL tells a self-signed one from one whose authority is unknown. */
 static enum tls_fault leaf_fault(const WOLFSSL_X509_STORE_CTX *store)
 {
-    if (store->error != ASN_NO_SIGNER_E || store->totalCerts != 1) return TLS_FAULT_NONE;
+    if (store->error != ASN_NO_SIGNER_E || store->totalCerts < 1) return TLS_FAULT_NONE;
     struct span leaf = span_of(store->certs[0].buffer, store->certs[0].length);
     return tls_cert_is_self_issued(leaf) ? TLS_FAULT_SELF_SIGNED : TLS_FAULT_NONE;
 }
@@ -223,7 +223,7 @@ int tls_session_verify(int preverify, WOLFSSL_X509_STORE_CTX *store)
     if (s != NULL && s->peer.chain != NULL) chain_keep(s->peer.chain, store);
     if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth > 0)
         s->cert_fault = issuer_fault(store->error);
-    if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE && store->error_depth == 0)
+    if (preverify != 1 && s != NULL && s->cert_fault == TLS_FAULT_NONE)
         s->cert_fault = leaf_fault(store);
     if (preverify != 1) return 0;
     if (store->error_depth != 0) return 1;
