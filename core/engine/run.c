@@ -104,6 +104,8 @@ static int plan_memory(struct run *r, struct run_error *why)
             mib_of((p->fixed_bytes + SLAB_MIN) * r->shards_count) + 1);
     p->slab_bytes = share - p->fixed_bytes;
     if (p->slab_bytes > SLAB_LIMIT_BYTES_MAX) p->slab_bytes = SLAB_LIMIT_BYTES_MAX;
+    p->tls_needs = (p->fixed_bytes + tls_memory_least() + SLAB_MIN) * r->shards_count;
+    p->tls_needs += p->tls_needs / 4; /* output buffers grow with it */
     bool tls_fits = tls_memory_least() + SLAB_MIN <= p->slab_bytes;
     p->tls_bytes = p->slab_bytes / 2;
     if (p->tls_bytes < tls_memory_least()) p->tls_bytes = tls_fits ? tls_memory_least() : 0;

@@ -33,6 +33,7 @@ struct memory_plan {
     uint64_t fixed_bytes; /* at most, when all of it is touched */
     uint64_t slab_bytes; /* deliveries and lanes; and TLS, which may have tls_bytes of it */
     uint64_t tls_bytes;  /* 0: too little for any */
+    uint64_t tls_needs;  /* bytes of --memory with which there is some */
 };
 
 struct held_host;

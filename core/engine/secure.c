@@ -11,6 +11,7 @@
 #include "tls/pool.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool give_up(struct shard *s, const char *why)
@@ -24,7 +25,11 @@ static bool context_open(struct shard *s)
     struct run *r = s->run;
     char why[TLS_WHY_BYTES];
     if (run_failure(r) != NULL) return false; /* it was tried */
-    if (r->plan.tls_bytes == 0) return give_up(s, "--memory is too small; raise it");
+    if (r->plan.tls_bytes == 0) {
+        snprintf(why, sizeof why, "--memory is too small, raise it to %lluM",
+                 (unsigned long long)(r->plan.tls_needs >> 20) + 1);
+        return give_up(s, why);
+    }
     s->tls_pool = tls_pool_new(r->plan.tls_bytes);
     if (s->tls_pool == NULL) return give_up(s, "no memory");
     s->conns.plain = tls_pool_take(s->tls_pool, CONN_PLAIN_BYTES);

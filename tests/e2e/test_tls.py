@@ -420,6 +420,17 @@ class Options(TlsCase):
             with self.subTest(args=args):
                 self.check_one_line(self.send(*args, path), 2, word)
 
+    def test_memory_that_is_too_little_is_told_with_what_suffices(self):
+        receiver = self.secure()
+        args = (self.records(receiver.url, 3), *tls.options(receiver.port), "--connections", "16",
+                "--shards", "2", "--memory")
+        result = self.send_records(*args, "16M")
+        if result.status == 0:
+            self.skipTest("the tuned library is content with it")
+        self.check_status(result, 5, "TLS", "--memory")
+        enough = harness.re.search(r"raise it to (\d+M)", result.last).group(1)
+        self.check_status(self.send_records(*args, enough), 0)
+
     def test_check_takes_https(self):
         path = harness.write_lines(self.path("input"), [{"url": "https://127.0.0.1/x"}])
         result = self.check(path)

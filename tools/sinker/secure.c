@@ -6,6 +6,9 @@
 #include <wolfssl/options.h>
 
 #include <wolfssl/ssl.h>
+#ifdef FP_ECC
+#include <wolfssl/wolfcrypt/ecc.h>
+#endif
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,6 +110,13 @@ void secure_context_free(struct secure_context *c)
     if (c == NULL) return;
     if (c->wolf != NULL) wolfSSL_CTX_free(c->wolf);
     free(c);
+}
+
+void secure_thread_end(void)
+{
+#ifdef FP_ECC
+    wc_ecc_fp_free();
+#endif
 }
 
 /* ---- sessions ----------------------------------------------------------------------------- */

@@ -18,6 +18,9 @@ struct secure;
 struct secure_context *secure_context_new(const char *files, const char **why);
 void secure_context_free(struct secure_context *c);
 
+/* The thread ends: what the library has kept for it is given back. */
+void secure_thread_end(void);
+
 /* NULL: no memory. */
 struct secure *secure_new(struct secure_context *c, int fd);
 void secure_free(struct secure *s); /* NULL is fine */

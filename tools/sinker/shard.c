@@ -196,5 +196,6 @@ void *shard_main(void *arg)
         flush_log(s, now_ns);
     }
     close_all(s);
+    secure_thread_end();
     return NULL;
 }
