@@ -8,6 +8,10 @@
  * own: the owner asks dns_due_ns() and calls dns_tend() then.
  *
  * c-ares reads no file but /etc/resolv.conf, and this only in dns_open().
+ *
+ * Limits: answers are as trustworthy as the way to the server. c-ares checks an answer's sender,
+ * its 16-bit id and its question; 1.18 keeps one UDP socket, and so one source port, for as long as
+ * questions are under way. What c-ares allocates for a question is not counted in --memory.
  */
 #ifndef CORE_NET_DNS_H
 #define CORE_NET_DNS_H
