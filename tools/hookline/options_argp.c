@@ -27,6 +27,7 @@ static const char *const text_of[COMMAND_COUNT] = {
         "Examples:\n"
         "  hookline send hooks.ndjson --results results.ndjson\n"
         "  hookline send hooks.ndjson --dead-letters again.ndjson\n"
+        "  hookline send hooks.ndjson --results results.ndjson --state run1   (again: resumes)\n"
         "  generate | hookline send --results - | jq .outcome\n"
         "  hookline send tests.ndjson --allow-net 127.0.0.0/8\n"
         "\n"
@@ -49,8 +50,9 @@ static const char *const text_of[COMMAND_COUNT] = {
         "  1  some were not\n"
         "  2  usage\n"
         "  3  the input could not be read, or a record was rejected under --strict\n"
-        "  4  an output could not be written\n"
+        "  4  an output, or the state, could not be written\n"
         "  5  resources: descriptors, memory, io_uring not permitted\n"
+        "  6  stopped by --max-wait or --run-time with records still waiting\n"
         "  130, 143  stopped by SIGINT, SIGTERM",
     [COMMAND_CHECK] =
         "Read all of FILE, or of standard input, as send would, and send nothing: print what would "
