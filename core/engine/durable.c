@@ -311,10 +311,7 @@ static int attempts_recover(struct durable *u, const struct config *c, struct jo
     int rc = path_put(path, c, "in-flight");
     if (rc == 0) rc = inflight_recover(path, s, boot_id);
     if (rc < 0) return state_refuse(c, why, "read which attempts were under way", rc);
-    static const uint8_t unknown[IO_BOOT_ID_BYTES];
-    bool same = memcmp(boot_id, s->boot_id, IO_BOOT_ID_BYTES) == 0 &&
-                memcmp(boot_id, unknown, IO_BOOT_ID_BYTES) != 0;
-    if (!same) power_loss(u, s, io_wall_now() / 1000);
+    if (!s->same_boot) power_loss(u, s, io_wall_now() / 1000);
     return 0;
 }
 

@@ -241,8 +241,10 @@ int journal_recover(const struct journal_reading *r, struct journal_state *s)
     s->sync = head.sync;
     uint64_t frames = UINT64_MAX;
     /* Then all of the output files would have to be read, and the page cache has all of it. */
-    bool believed =
-        head.sync == JOURNAL_SYNC_NONE && memcmp(head.boot_id, r->boot_id, IO_BOOT_ID_BYTES) == 0;
+    static const uint8_t unknown[IO_BOOT_ID_BYTES];
+    s->same_boot = memcmp(head.boot_id, r->boot_id, IO_BOOT_ID_BYTES) == 0 &&
+                   memcmp(r->boot_id, unknown, IO_BOOT_ID_BYTES) != 0;
+    bool believed = head.sync == JOURNAL_SYNC_NONE && s->same_boot;
     for (int i = 0; i < JOURNAL_FILES; i++) s->file[i].unsure = UINT64_MAX;
     if (r->check_lines && !believed) rc = frames_count(r, &head, s, &frames);
     if (rc == 0 && frames < head.frames) rc = -EBADMSG;

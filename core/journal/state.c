@@ -253,7 +253,7 @@ int journal_state_apply(struct journal_state *s, const struct journal_entry *e)
     switch ((enum journal_kind)e->kind) {
     case JOURNAL_DONE: return done_apply(s, e);
     case JOURNAL_WAITING: return waiting_apply(s, e);
-    case JOURNAL_BEGUN: return journal_state_begun(s, e);
+    case JOURNAL_BEGUN: return s->same_boot ? 0 : journal_state_begun(s, e);
     case JOURNAL_BLOCK: return block_apply(s, e);
     case JOURNAL_LEASE: s->lease = e->value; return 0;
     case JOURNAL_FILE: file_apply(s, e); return 0;

@@ -36,6 +36,8 @@ struct journal_state {
     uint64_t run_id, epoch;
     uint8_t boot_id[IO_BOOT_ID_BYTES]; /* of the machine that wrote it */
     uint8_t sync;                      /* enum journal_sync of that life */
+    bool same_boot; /* it is the machine of now, not started anew: slots (inflight.h) are exact, and
+                       JOURNAL_BEGUN says nothing */
     uint64_t frames, bytes;            /* that count */
     struct lineset done;
     uint64_t ended[JOURNAL_ENDING_COUNT];

@@ -182,6 +182,13 @@ int32_t disk_write(struct world *w, struct file *f, const void *buf, uint32_t le
     return (int32_t)n;
 }
 
+int32_t disk_sync(struct file *f)
+{
+    if (f->sync_eio_in == 0 || --f->sync_eio_in > 0) return 0;
+    f->failed_write = true;
+    return -EIO;
+}
+
 /* ---- core/io/io.h, the part about files ---------------------------------------------------- */
 
 int io_file_open(const char *path, enum io_file_mode mode, int32_t *fd)

@@ -30,6 +30,7 @@ struct file {
     bool failed_read;  /* the engine was told of EIO, or of an end before size_said */
     bool temp;         /* nameless: made by IO_FILE_TEMP */
     bool rewritten;    /* bytes may be written twice */
+    uint32_t sync_eio_in; /* this many syncs from now one gives EIO, later ones succeed; 0: none */
     /* A pipe. */
     size_t arrived, taken; /* of data */
     bool closed;           /* the writer's end */
@@ -62,6 +63,7 @@ void disk_pipe(struct world *w, struct file *f);
 struct file *disk_of_fd(struct disk *d, int32_t fd); /* RULE: it is open */
 int32_t disk_read(struct world *w, struct file *f, void *buf, uint32_t len, uint64_t offset);
 int32_t disk_write(struct world *w, struct file *f, const void *buf, uint32_t len, uint64_t offset);
+int32_t disk_sync(struct file *f);
 /* A pipe that has nothing to read, and whose writer lives. */
 bool disk_would_wait(const struct file *f);
 /* Fires once when that ends. One reader at a time. */

@@ -172,6 +172,8 @@ static void file_effect(struct world *w, void *obj, uint64_t serial)
     } else if (p->kind == IO_WRITE) {
         pend_check_bytes(p);
         res = disk_write(w, p->file, op->buf, op->len, op->offset);
+    } else if (p->kind == IO_SYNC) {
+        res = disk_sync(p->file);
     }
     io_sim_ready(p, res);
 }

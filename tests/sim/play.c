@@ -289,6 +289,24 @@ static void drive(struct play *p, double within)
     }
 }
 
+/* One run, from its start to its end. False: its files failed it, and it has to be begun again. */
+static bool lived(struct play *p, double within)
+{
+    struct run_error why;
+    RULE(run_open(&p->config, &p->run, &why) == 0, "run_open() failed: %s", why.text);
+    drive(p, within);
+    p->lasted = play_now(p);
+    run_join(p->run);
+    run_stats(p->run, &p->stats);
+    const struct run_error *failure = run_failure(p->run);
+    if (failure == NULL) return true;
+    RULE(p->failed != NULL && failure->status == EXIT_OUTPUT, "the run failed: %s", failure->text);
+    RULE(p->failures++ < 20, "the run fails and fails");
+    p->failed(p);
+    run_free(p->run);
+    return false;
+}
+
 void play_run(struct play *p, double within)
 {
     struct world *w = p->world;
@@ -303,14 +321,7 @@ void play_run(struct play *p, double within)
     if (p->pipe) disk_pipe(w, in);
     for (uint32_t i = 0; i < p->events; i++)
         world_at(w, p->start_ns + (uint64_t)(p->event[i].at * 1e9), event_fire, p, i);
-    struct run_error why;
-    RULE(run_open(&p->config, &p->run, &why) == 0, "run_open() failed: %s", why.text);
-    drive(p, within);
-    p->lasted = play_now(p);
-    run_join(p->run);
-    run_stats(p->run, &p->stats);
-    const struct run_error *failure = run_failure(p->run);
-    RULE(failure == NULL, "the run failed: %s", failure->text);
+    while (!lived(p, within)) {}
     RULE(p->stats.pending == 0 && p->stats.waiting == 0 && p->stats.in_flight == 0,
          "%" PRIu64 " pending, %" PRIu64 " waiting at the end", p->stats.pending, p->stats.waiting);
     p->results_file = disk_file(w->disk, "results");

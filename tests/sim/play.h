@@ -46,11 +46,14 @@ struct play {
     struct truth truth;
     struct config config;
     struct policy policy;
-    play_answer_fn *answer; /* NULL: 200 at once */
-    double delay;           /* of every answer, in seconds */
-    bool pipe;              /* the input is a pipe */
+    play_answer_fn *answer;         /* NULL: 200 at once */
+    double delay;                   /* of every answer, in seconds */
+    bool pipe;                      /* the input is a pipe */
     double crash[PLAY_CRASHES_MAX]; /* when the process is killed and begun anew; 0: no more */
     uint32_t crashes;               /* so far */
+    play_event_fn
+        *failed;       /* the run ended because of its files: puts that right; NULL: it must not */
+    uint32_t failures; /* so far */
     uint64_t start_ns, start_wall_ns;
     double lasted;
     struct run_stats stats; /* at the end; while it runs, of the last round */

@@ -174,7 +174,55 @@ static void at_most_once_killed(uint64_t seed)
     play_free(p);
 }
 
-const struct rule rules_state[] = {{"killed_often", killed_often},
+/* What may be the matter with one of its files; put right when the run has ended because of it. */
+static struct file *file_draw(struct play *p)
+{
+    static const char *const names[] = {"d/journal", "d/journal", "results", "events", "letters"};
+    return disk_file(p->world->disk, names[world_below(p->world, 5)]);
+}
+
+static void disk_breaks(struct play *p)
+{
+    struct file *f = file_draw(p);
+    switch (world_below(p->world, 3)) {
+    case 0: f->write_eio_in = 1 + world_below(p->world, 10); break;
+    case 1: f->full_at = f->len + world_below(p->world, 4000); break;
+    case 2: f->sync_eio_in = 1 + world_below(p->world, 4); break;
+    }
+}
+
+static void disk_heals(struct play *p)
+{
+    static const char *const names[] = {"d/journal", "d/journal.new", "results", "events",
+                                        "letters"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct file *f = disk_file(p->world->disk, names[i]);
+        f->write_eio_in = f->sync_eio_in = 0;
+        f->full_at = UINT64_MAX;
+    }
+}
+
+static void disk_fails(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->answer = mixed_answer;
+    p->failed = disk_heals;
+    p->config.sync = world_below(p->world, 2) ? JOURNAL_SYNC_GROUP : JOURNAL_SYNC_ALWAYS;
+    p->config.retry.answered =
+        (struct backoff){.base_ns = 100 * MILLI, .cap_ns = SECOND, .factor_milli = 2000};
+    p->config.retry.retries = 20;
+    for (int i = 0; i < 4; i++) (void)play_host(p);
+    uint32_t records = 100 + world_below(p->world, 400);
+    for (uint32_t i = 0; i < records; i++) (void)play_record(p, world_below(p->world, 4), "");
+    for (int i = 1; i <= 6; i++)
+        play_at(p, 0.3 * i + 0.001 * world_below(p->world, 300), disk_breaks);
+    play_run(p, 600);
+    state_check(p);
+    play_free(p);
+}
+
+const struct rule rules_state[] = {{"disk_fails", disk_fails},
+                                   {"killed_often", killed_often},
                                    {"schedule_is_kept", schedule_is_kept},
                                    {"at_most_once_killed", at_most_once_killed},
                                    {NULL, NULL}};

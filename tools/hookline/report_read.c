@@ -198,6 +198,7 @@ static int state_read(const char *folder, int32_t fd, struct report_state *s)
     char path[4200];
     uint8_t boot_id[IO_BOOT_ID_BYTES];
     if (!journal_state_open(&j, LINESET_LINES_MAX, true)) return -ENOMEM;
+    io_boot_id(reading.boot_id);
     int rc = journal_recover(&reading, &j);
     uint64_t before = rc == 0 ? maybe_count(&j) : 0;
     io_boot_id(boot_id);
