@@ -46,6 +46,13 @@ static void print_outcomes(const struct summary *s, FILE *out)
     if (gap != 0)
         fprintf(out, "  These do not add up: %" PRId64 " records are missing. This is a bug.\n",
                 gap);
+    if (n->resumed) {
+        row(out, "before this start", n->before_ended, "of accepted: had an outcome");
+        row(out, "waited then", n->before_waiting, "tried, and without an outcome");
+    }
+    if (n->before_maybe > 0)
+        row(out, "maybe delivered then", n->before_maybe,
+            "cut off when it ended: DIR/maybe-delivered.ndjson");
     if (n->maybe_delivered > 0)
         row(out, "maybe delivered", n->maybe_delivered, "of pending: cut off after they were sent");
     if (n->rejected > 0)
@@ -143,7 +150,7 @@ void summary_print(const struct summary *s, FILE *out)
     char a[VALUES_TEXT_BYTES], b[VALUES_TEXT_BYTES];
     uint64_t done = n->accepted - n->pending;
     double seconds = (double)s->elapsed_ns / 1e9;
-    double rate = seconds > 0 ? (double)done / seconds : 0;
+    double rate = seconds > 0 ? (double)(done - n->before_ended) / seconds : 0;
     fprintf(out, "hookline: %s of %s records have an outcome, ", value_grouped_text(done, a),
             value_grouped_text(n->accepted, b));
     fprintf(out, "in %s, %s a second\n", value_latency_text(s->elapsed_ns, a),
