@@ -367,10 +367,11 @@ static void tally_now(struct shard *s, bool over)
     store_rlx(&t->waiting, s->parked);
 }
 
-/* The time since the last turn that its completions do not account for. */
-static void count_idle(struct shard *s, uint64_t before_ns, uint32_t completions)
+/* The time in the kernel that the turn's completions do not account for: it does its own work of a
+ * delivery there. */
+static void count_idle(struct shard *s, uint32_t completions)
 {
-    uint64_t took_ns = io_now_ns(s->io) - before_ns, busy_ns = completions * COMPLETION_NS;
+    uint64_t took_ns = io_waited_ns(s->io), busy_ns = completions * COMPLETION_NS;
     s->idle_ns += took_ns > busy_ns ? took_ns - busy_ns : 0;
     if (s->idle_ns > IDLE_MAX_NS) s->idle_ns = IDLE_MAX_NS;
 }
@@ -382,13 +383,12 @@ static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static void wait_together(struct shard *s)
 {
     uint32_t batch = min_u32(min_u32(s->busy / BATCH_SHARE, BATCH_MAX), s->batch_seen);
-    uint64_t before_ns = io_now_ns(s->io);
     uint32_t busy = s->busy;
     uint32_t completions = io_turn(s->io, turn_until(s), batch);
     CHECK(s->busy <= busy);
     uint32_t ended = busy - s->busy;
     s->batch_seen = ended < batch ? ended : ended + ended / 4 + 1;
-    count_idle(s, before_ns, completions);
+    count_idle(s, completions);
 }
 
 bool shard_turn(struct shard *s)

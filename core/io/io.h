@@ -96,6 +96,8 @@ void io_cancel(struct io *io, struct io_op *op);
  * batch: how many more completions are worth waiting for, up to some 100 us, when the machine is
  * busy; 1: none. Returns the number of done() calls. */
 uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch);
+/* How long the last turn that was allowed to wait was in the kernel; 0 for one that was not. */
+uint64_t io_waited_ns(const struct io *io);
 uint32_t io_in_flight(const struct io *io);
 
 /* ---- watched sockets: for a library that sends and receives by itself ----------------------- */

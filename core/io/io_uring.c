@@ -61,6 +61,7 @@ struct gathered {
 struct io {
     struct io_uring ring;
     uint64_t now_ns, wall_ns;
+    uint64_t waited_ns; /* see io_waited_ns() */
     uint32_t in_flight;
     uint32_t sends_queued; /* since the last enter: they mostly complete inside it */
     bool enter_registered; /* the ring's own descriptor is registered too */
@@ -87,6 +88,7 @@ static void clock_read(struct io *io)
 
 uint64_t io_now_ns(const struct io *io) { return io->now_ns; }
 uint64_t io_wall_ns(const struct io *io) { return io->wall_ns; }
+uint64_t io_waited_ns(const struct io *io) { return io->waited_ns; }
 uint32_t io_in_flight(const struct io *io) { return io->in_flight; }
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -488,8 +490,10 @@ uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch)
         io->buffers_pending = 0;
     }
     if (io->starved != NULL) starved_again(io);
+    uint64_t enter_ns = until_ns > io->now_ns ? IO_CLOCK_BASE_NS + clock_ns(CLOCK_MONOTONIC) : 0;
     wait_for(io, until_ns, batch);
     clock_read(io);
+    io->waited_ns = enter_ns > 0 ? io->now_ns - enter_ns : 0;
     (void)ODD(IO_URING_READ_ONCE(*io->ring.cq.koverflow) > 0);
     uint32_t count = ended_run(io);
     unsigned head, n = 0;

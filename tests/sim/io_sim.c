@@ -21,7 +21,7 @@ enum { CANCEL_TAIL_BITS = 17, FILE_TAIL_BITS = 22 }; /* powers of two of a micro
 struct io {
     struct world *world;
     struct io *closed_next;
-    uint64_t now_ns, wish_ns;
+    uint64_t now_ns, wish_ns, waited_ns;
     uint32_t recv_bytes;
     uint32_t in_flight;
     uint32_t free_count, ready_count;
@@ -105,6 +105,7 @@ uint32_t io_sim_index(const struct io *io)
 }
 
 uint64_t io_now_ns(const struct io *io) { return io->now_ns; }
+uint64_t io_waited_ns(const struct io *io) { return io->waited_ns; }
 uint64_t io_wall_ns(const struct io *io) { return io->world->wall_ns + io->now_ns; }
 uint32_t io_in_flight(const struct io *io) { return io->in_flight; }
 uint64_t io_sim_wish_ns(const struct io *io) { return io->wish_ns; }
@@ -347,6 +348,7 @@ uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch)
     MAYBE(batch > 1); /* a wish for more completions, which cannot be seen here */
     io->inside_turn = true;
     world_run_due(w);
+    io->waited_ns = w->now_ns - io->now_ns;
     io->now_ns = w->now_ns;
     uint32_t n = io->ready_count;
     uint64_t completions = w->completions;
