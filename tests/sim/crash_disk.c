@@ -16,7 +16,8 @@ enum {
 
 struct inode {
     bool used, map;
-    uint8_t disk[CRASH_FILE_BYTES], cache[CRASH_FILE_BYTES];
+    uint8_t disk[CRASH_FILE_BYTES];
+    uint8_t cache[CRASH_FILE_BYTES] __attribute__((aligned(64))); /* it may be mapped */
     uint32_t disk_len, len;
     bool dirty[SECTORS];
     uint32_t high; /* bytes beyond this were never touched */
