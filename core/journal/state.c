@@ -51,7 +51,7 @@ static struct journal_waiting *slot_of(const struct journal_state *s, uint64_t l
 
 struct journal_waiting *journal_state_find(struct journal_state *s, uint64_t line)
 {
-    if (s->waiting_count == 0) return NULL;
+    if (s->waiting_count == 0 || line == 0) return NULL;
     struct journal_waiting *w = slot_of(s, line);
     return w->line == line ? w : NULL;
 }
@@ -233,6 +233,12 @@ static void word_apply(void *ctx, uint64_t index, uint64_t word)
     struct journal_state *s = ctx;
     s->done.words[index] |= word;
     if (index >= s->done.used) s->done.used = index + 1;
+    /* In a snapshot of ours nothing waits yet. */
+    for (uint64_t left = word; left != 0 && s->waiting_count > 0; left &= left - 1) {
+        struct journal_waiting *w =
+            journal_state_find(s, index * 64 + (uint64_t)__builtin_ctzll(left));
+        if (w != NULL) waiting_remove(s, w);
+    }
 }
 
 static int bits_apply(struct journal_state *s, const struct journal_entry *e)
