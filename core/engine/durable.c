@@ -427,6 +427,7 @@ static int recovered_open(struct durable *u, const struct config *c, struct sour
     else if (s->lease == UINT64_MAX) s->lease = source->size_bytes; /* it was always, before */
     struct journal_entry e = {.kind = JOURNAL_META, .text = span_of(meta.text, meta.len)};
     rc = journal_state_apply(s, &e);
+    u->last_us = s->wall_us;
     s->wall_us = io_wall_now() / 1000;
     if (rc == 0) rc = known_make(u, s);
     if (rc == 0 && u->resumed) rc = maybe_list(u, c, source, s, s->wall_us);

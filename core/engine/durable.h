@@ -41,6 +41,7 @@ struct durable {
     uint32_t held_count;
     uint64_t maybe;       /* of them and of `ended`, maybe delivered: see the list */
     uint64_t maybe_below; /* what is not known and begins before this offset may be, too */
+    uint64_t last_us;     /* wall time when the last life last wrote; 0: unknown */
     bool exact;           /* the list holds none that was surely not under way */
 };
 

@@ -149,6 +149,10 @@ static uint64_t due_of(const struct shard *s, const struct journal_waiting *w)
     if (most_ns < c->retry.unreachable.cap_ns) most_ns = c->retry.unreachable.cap_ns;
     if (most_ns < c->max_hint_ns) most_ns = c->max_hint_ns;
     most_ns += most_ns / 10;
+    uint64_t last_us = s->run->durable.last_us; /* no more than was left then */
+    if (last_us > 0 && w->due_us <= last_us) return 0;
+    if (last_us > 0 && (w->due_us - last_us) * 1000 < most_ns)
+        most_ns = (w->due_us - last_us) * 1000;
     uint64_t wait_ns = w->due_us * 1000 - wall_ns;
     return io_now_ns(s->io) + (wait_ns < most_ns ? wait_ns : most_ns);
 }

@@ -172,6 +172,44 @@ class State(harness.Case):
         self.check_status(result, 6, "--max-wait", "the same command goes on")
         self.assertLessEqual(len(receiver.stop()) - before, 0, "sent in spite of the hold")
 
+    def machine_was_started_anew(self):
+        """As the journal sees it: another boot id in its head, and the checksum of that."""
+        with open(self.path("state/journal"), "r+b") as journal:
+            head = bytearray(journal.read(80))
+            head[40:56] = bytes(16)
+            head[12:16] = bytes(4)
+            crc = 0xFFFFFFFF
+            for byte in head:
+                crc ^= byte
+                for _ in range(8):
+                    crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+            head[12:16] = (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+            journal.seek(0)
+            journal.write(head)
+        os.unlink(self.path("state/in-flight"))
+
+    def test_after_a_power_loss(self):
+        """What was under way is not known exactly: all that may have been is listed."""
+        receiver = self.sinker()
+        at = self.records(receiver.url, "/delay/300ms", 300)
+        args = ("--rate", "300/s", at)
+        run = self.begin(*args)
+        self.some_results(20)
+        run.kill()
+        known = {r["id"] for r in self.results()}
+        self.machine_was_started_anew()
+        self.check_status(self.state(*args), 0)
+        listed = read_ndjson(self.path("state/maybe-delivered.ndjson"))
+        names = {e["id"] for e in listed}
+        self.assertEqual(len(names), len(listed), "listed twice")
+        self.assertEqual(names & known, set(), "their end was known")
+        self.assertEqual({e["begun"] for e in listed}, {None})
+        got = collections.Counter(entry["id"] for entry in receiver.stop())
+        twice = {name for name, n in got.items() if n > 1}
+        self.assertGreater(len(twice), 0)
+        self.assertEqual(twice - names, set(), "sent twice and not listed")
+        self.assertEqual(len({r["line"] for r in self.results()}), 300)
+
     def test_at_most_once(self):
         receiver = self.sinker()
         at = self.records(receiver.url, "/delay/300ms", 100)

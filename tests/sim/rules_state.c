@@ -155,6 +155,30 @@ static void schedule_is_kept(uint64_t seed)
     play_free(p);
 }
 
+static void wall_back(struct play *p) { p->world->wall_ns -= 3600 * SECOND; }
+
+/* Wall time is set back by an hour while the run is down: nothing waits for that hour. */
+static void clock_set_back(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->answer = answer_500;
+    p->config.retry.answered =
+        (struct backoff){.base_ns = 20 * SECOND, .cap_ns = 20 * SECOND, .factor_milli = 1000};
+    p->config.retry.retries = 1;
+    (void)play_host(p);
+    for (int i = 0; i < 10; i++) (void)play_record(p, 0, "");
+    p->crash[0] = 5 + 0.001 * world_below(p->world, 3000);
+    play_at(p, p->crash[0] - 0.001, wall_back);
+    play_run(p, 60);
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++) {
+        const struct truth_line *l = play_line(p, i);
+        RULE(l->sends == 2, "line %u was sent %u times", i, l->sends);
+        double gap = play_s(p, l->send[1].start_ns) - play_s(p, l->send[0].start_ns);
+        WITHIN(gap, 9.9, 30, "line %u: between its attempts", i);
+    }
+    play_free(p);
+}
+
 /* Nothing that may have arrived is sent again. */
 static void at_most_once_killed(uint64_t seed)
 {
@@ -222,6 +246,7 @@ static void disk_fails(uint64_t seed)
 }
 
 const struct rule rules_state[] = {{"disk_fails", disk_fails},
+                                   {"clock_set_back", clock_set_back},
                                    {"killed_often", killed_often},
                                    {"schedule_is_kept", schedule_is_kept},
                                    {"at_most_once_killed", at_most_once_killed},
