@@ -83,6 +83,8 @@ static bool raced_before(const struct truth_line *line)
     return false;
 }
 
+#define TICK_NS UINT64_C(2000000) /* how late the engine may see that a time limit has passed */
+
 /* Can it be a new attempt? Whether it was due is for the referee to say, when all is known.
  * start_ns: when its connection was begun, or, on a used one, now. */
 static bool is_retry(const struct world *w, const struct truth_line *line, uint64_t start_ns,
@@ -96,7 +98,7 @@ static bool is_retry(const struct world *w, const struct truth_line *line, uint6
     bool ended = last->saw_end || last->saw_error || last->send_broke;
     bool again = ended && last->read == 0 &&
                  (last->reused ? !raced_before(line) : last->moved == 0) &&
-                 start_ns <= first->begun_ns + t->timeout_ns;
+                 start_ns <= first->begun_ns + t->timeout_ns + TICK_NS;
     const struct backoff *a = &t->retry->answered, *u = &t->retry->unreachable;
     uint64_t least_ns = (a->base_ns < u->base_ns ? a->base_ns : u->base_ns) / 2;
     bool retry = w->now_ns >= last->begun_ns + least_ns;
