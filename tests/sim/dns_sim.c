@@ -172,11 +172,18 @@ static void told(struct world *w, const struct io *io, const struct message *m)
     if (m->family == 0 && in_time) s->pause_ns = w->now_ns + SECOND_NS;
 }
 
-/* Half of an answer does not end the use of old addresses: what one family's answer says counts when
- * the other's question is answered as well. */
-static bool half_answered(const struct dns_seen *s)
+/* The last question of this family has no answer, or got it too late to count. */
+static bool unanswered(const struct world *w, const struct dns_seen *s, int family)
 {
-    return s->begun_ns[0] > s->answered_ns[0] || s->begun_ns[1] > s->answered_ns[1];
+    return s->begun_ns[family] > s->answered_ns[family] ||
+           s->answered_ns[family] - s->begun_ns[family] >= w->truth->dns_timeout_ns;
+}
+
+/* Half of an answer does not end the use of old addresses: what one family's answer says counts
+ * when the other's question is answered as well. */
+static bool half_answered(const struct world *w, const struct dns_seen *s)
+{
+    return unanswered(w, s, 0) || unanswered(w, s, 1);
 }
 
 void dns_sim_connects(struct dns_sim *d, const struct io *io, uint32_t host, uint32_t addr)
@@ -191,7 +198,7 @@ void dns_sim_connects(struct dns_sim *d, const struct io *io, uint32_t host, uin
     /* An answer may be under way, and what was begun before it goes on. */
     uint64_t until_ns =
         s->believed_ns[addr] + 2 * SECOND_NS + w->truth->dns_timeout_ns + w->stalled_ns;
-    RULE(latest || w->now_ns <= until_ns || half_answered(s),
+    RULE(latest || w->now_ns <= until_ns || half_answered(w, s),
          "a connect to an address that %s no longer has", n->name);
     if (latest && w->now_ns > until_ns) PROBE("an old address was used while the DNS was silent");
 }

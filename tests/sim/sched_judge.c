@@ -127,7 +127,9 @@ static bool clear_view(const struct scene *s, uint32_t host)
     if (s->world->knobs.connect_nores > 0 || h->no_resources > 0) return false;
     /* A connect beside one that is slow begins later than its attempt. */
     if (h->addrs_count > 1 && !s->calm && !s->fair) return false;
-    for (uint32_t i = 0; i < log->count && h->addrs_count > 1; i++)
+    /* An attempt goes on after a connect that failed: at another address, or at the same one when
+     * that has answered someone meanwhile. */
+    for (uint32_t i = 0; i < log->count; i++)
         if (log->at[i].send == NULL) return false;
     return true;
 }
