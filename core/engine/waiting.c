@@ -149,6 +149,8 @@ void wait_over(struct shard *s, struct delivery *d)
     if (d->wait == DELIVERY_WAITS_RETRY) d->flow->delayed--;
     wheel_cancel(&s->wheel, &d->timer);
     d->wait = DELIVERY_NO_WAIT;
+    struct lane *l = d->flow->lane;
+    if (l->queued == 0 && l->permits > l->in_flight) feedback_dirty(s, l);
 }
 
 /* Its time was over before its turn came. */

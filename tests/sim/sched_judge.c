@@ -426,7 +426,8 @@ static void health_judge(const struct scene *s, uint32_t host)
         PROBE("a host failed so much that it must be held");
         uint64_t from_ns = list[must].at_ns + TOLERANCE_MS * MS;
         if (goes_on(log)) from_ns += s->config.timeout_ns;
-        uint64_t to_ns = list[may].at_ns + r->cooldown_ns;
+        /* The network sees the end of an attempt a little later than the engine does. */
+        uint64_t to_ns = list[may].at_ns + r->cooldown_ns - SLACK_MS * MS / 10;
         for (uint32_t i = 0; i < log->count; i++) {
             const struct truth_send *e = log->at[i].send;
             if (e != NULL && attempt_of(e) != e) continue;
