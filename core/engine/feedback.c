@@ -38,6 +38,7 @@ void feedback_dirty(struct shard *s, struct lane *l)
     l->dirty = true;
     l->dirty_next = s->dirty;
     s->dirty = l;
+    if (l->unused) lane_update(&s->lanes, l); /* it may not be forgotten before it is flushed */
 }
 
 /* ---- holds -------------------------------------------------------------------------------- */
