@@ -357,6 +357,7 @@ static bool health_failure(const struct truth_send *e, bool *perhaps)
 static bool went_again(const struct truth_send *e)
 {
     bool last = e + 1 == e->line->send + e->line->sends;
+    if (e->reused && (e->saw_end || e->saw_error) && e->read == 0) return true; /* or it waits to */
     return !last && (e[1].attempt == e->attempt || e[1].unsure);
 }
 
