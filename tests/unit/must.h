@@ -5,10 +5,14 @@
 #define TESTS_UNIT_MUST_H
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #define MUST(x, ...) \
     do { \
-        if (!(x)) cr_assert_fail(#x ": " __VA_ARGS__); \
+        if (!(x)) { \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
+            cr_assert_fail(__VA_ARGS__); \
+        } \
     } while (0)
 
 #endif

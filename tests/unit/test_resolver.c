@@ -70,8 +70,8 @@ Test(resolver, overrides)
         "[2001:db8::1]:80:[2001:db8::2]",
         "twice.test:80:1.1.1.1",
         "twice.test:80:2.2.2.2,3.3.3.3",
-        "b\xc3\xbc"
-        "cher.test:80:4.4.4.4",
+        ("b\xc3\xbc"
+         "cher.test:80:4.4.4.4"),
         "0x7f.2:80:5.5.5.5",
     };
     static const struct row rows[] = {
