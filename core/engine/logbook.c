@@ -20,7 +20,7 @@ enum {
 
 uint64_t logbook_memory_bytes(uint32_t slots)
 {
-    return 2 * FRAME_BYTES + slots * (uint64_t)sizeof(uint32_t);
+    return 2 * FRAME_BYTES + slots * (uint64_t)(sizeof(uint32_t) + sizeof(struct inflight_slot));
 }
 
 static void frame_begin(struct logbook *b)

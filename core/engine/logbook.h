@@ -81,7 +81,7 @@ bool logbook_open(struct logbook *b, struct journal *j, struct io *io,
                   struct outbuf *const outputs[JOURNAL_FILES], struct inflight_slot *slot,
                   uint32_t slots) MUST_USE;
 void logbook_close(struct logbook *b);
-uint64_t logbook_memory_bytes(uint32_t slots);
+uint64_t logbook_memory_bytes(uint32_t slots); /* with the slots themselves */
 
 /* Room for one more record's entry. */
 static inline bool logbook_fits(const struct logbook *b)
