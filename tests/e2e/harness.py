@@ -44,6 +44,16 @@ def find_program(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin")
 
 
+def own_mounts():
+    """The words that run a command with mounts of its own; None where that is not permitted (in a
+    chroot, say)."""
+    for words in (["unshare", "-rm"], ["unshare", "-m"]):
+        probe = subprocess.run([*words, "true"], capture_output=True)
+        if probe.returncode == 0:
+            return words
+    return None
+
+
 def listener(address="127.0.0.1", backlog=128):
     """A listening socket on a free port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

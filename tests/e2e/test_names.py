@@ -423,7 +423,10 @@ class NameTests(harness.Case):
 
     def test_the_file_of_hosts(self):
         """Read once, at the start; it wins over the DNS, and the egress policy over it."""
-        prefix = ["unshare", "-rm", "sh", "-c",
+        own_mounts = harness.own_mounts()
+        if own_mounts is None:
+            self.skipTest("no mounts of one's own here")
+        prefix = [*own_mounts, "sh", "-c",
                   'mount --bind "$0" /etc/hosts && exec "$@"', self.path("hosts")]
         with open(self.path("hosts"), "w") as f:
             f.write(f"{LOOP} by-file.test # a comment\n10.1.2.3\tinside.test\n")
