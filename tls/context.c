@@ -77,6 +77,7 @@ void tls_errors_forget(void)
 static bool pem_next(struct span *text, struct span *out)
 {
     static const char begin[] = "-----BEGIN ", end[] = "-----END ";
+    if (text->len == 0) return false; /* a system without a store has no text at all */
     const char *from = memmem(text->ptr, text->len, begin, sizeof begin - 1);
     if (from == NULL) return false;
     size_t left = text->len - (size_t)(from - text->ptr);

@@ -155,7 +155,7 @@ class Records(harness.Case):
         for line in lines:
             self.assertIn(line[:1 << 16], kept)
         if max(map(len, lines)) < 1 << 20:
-            self.assertEqual(kept.splitlines(), lines)
+            self.assertEqual(sorted(kept.splitlines()), sorted(lines))  # shards take turns
         said = self.check(path, *options)
         self.assertEqual(said.status, 3, str(said))
         places = [line for line in said.lines if line.startswith(path + ":")]
