@@ -300,8 +300,8 @@ static void power_loss(struct durable *u, struct journal_state *s, uint64_t wall
     if (s->sync == JOURNAL_SYNC_ALWAYS) return;
     u->exact = false;
     u->maybe_below = s->lease;
-    for (uint64_t i = 0; i < s->waiting_room; i++)
-        if (s->waiting[i].line != 0 && s->waiting[i].due_us <= wall_us) s->waiting[i].maybe = true;
+    for (uint64_t i = 0; i < s->waiting.count; i++)
+        if (s->waiting.at[i].due_us <= wall_us) s->waiting.at[i].maybe = true;
 }
 
 static int attempts_recover(struct durable *u, const struct config *c, struct journal_state *s,
@@ -334,11 +334,11 @@ static int known_make(struct durable *u, struct journal_state *s)
     if (!lineset_open(&u->known, s->done.lines)) return -ENOMEM;
     for (uint64_t i = 0; i < s->done.used; i++) u->known.words[i] = s->done.words[i];
     u->known.used = s->done.used;
-    journal_state_sort(s);
-    for (uint64_t i = 0; i < s->waiting_count; i++) {
-        bool added = lineset_add(&u->known, s->waiting[i].line);
+    waitset_sort(&s->waiting);
+    for (uint64_t i = 0; i < s->waiting.count; i++) {
+        bool added = lineset_add(&u->known, s->waiting.at[i].line);
         CHECK(added);
-        uint64_t first_us = s->waiting[i].first_us;
+        uint64_t first_us = s->waiting.at[i].first_us;
         if (first_us > 0 && (u->first_us == 0 || first_us < u->first_us)) u->first_us = first_us;
     }
     uint64_t blocks = journal_state_blocks_known(s);
@@ -458,8 +458,7 @@ int durable_open(struct durable *u, const struct config *c, struct source *sourc
         return run_refuse(why, EXIT_RESOURCES, "no memory for the state");
     rc = recovered_open(u, c, source, &s, files, why);
     u->waiting = s.waiting;
-    u->waiting_count = s.waiting_count;
-    s.waiting = NULL;
+    s.waiting = (struct waitset){.at = NULL};
     journal_state_close(&s);
     if (rc == 0) return 0;
     source_close(source);
@@ -478,7 +477,7 @@ uint64_t durable_memory_bytes(const struct durable *u, const struct source *sour
 {
     if (!u->on) return 0;
     uint64_t sets = 2 * (source->size_bytes / LINE_BYTES_USUAL / 8);
-    return sets + u->waiting_count * sizeof *u->waiting + u->blocks.blocks * 16;
+    return sets + u->waiting.count * sizeof *u->waiting.at + u->blocks.blocks * 16;
 }
 
 int durable_end(struct durable *u, bool over, uint64_t status)
@@ -493,7 +492,7 @@ void durable_close(struct durable *u)
     inflight_close(&u->inflight);
     lineset_close(&u->known);
     free((void *)(uintptr_t)u->blocks.before);
-    free(u->waiting);
+    waitset_close(&u->waiting);
     free(u->held);
     io_file_close(u->lock_fd);
     u->on = false;

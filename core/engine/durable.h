@@ -32,8 +32,7 @@ struct durable {
     bool resumed;
     struct lineset known;            /* lines that are done or wait: not to be taken in again */
     struct source_known blocks;      /* and blocks with nothing else in them */
-    struct journal_waiting *waiting; /* owns: records that wait, by line */
-    uint64_t waiting_count;
+    struct waitset waiting;          /* records that wait, sorted */
     uint64_t waiting_next; /* the first that no shard has taken; add by all, relaxed */
     uint64_t first_us;     /* of them, the first attempt of all: wall time; 0: none */
     uint64_t ended[JOURNAL_ENDING_COUNT]; /* lines */

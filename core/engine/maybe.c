@@ -142,8 +142,8 @@ static void beyond_list(struct durable *u, struct maybe *m, struct window *w)
 static void list(struct durable *u, struct maybe *m, struct window *w,
                  const struct journal_state *s)
 {
-    for (uint64_t i = 0; i < s->waiting_count && m->error == 0; i++) {
-        const struct journal_waiting *k = &s->waiting[i];
+    for (uint64_t i = 0; i < s->waiting.count && m->error == 0; i++) {
+        const struct journal_waiting *k = &s->waiting.at[i];
         struct span text;
         if (!k->maybe) continue;
         m->error = window_line(w, k->offset, &text);

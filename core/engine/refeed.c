@@ -24,7 +24,7 @@ bool refeed_open(struct shard *s)
 {
     struct refeed *r = &s->refeed;
     r->shard = s;
-    if (s->run->durable.waiting_count == 0) return true;
+    if (s->run->durable.waiting.count == 0) return true;
     r->cap = cap_of(s->run->config->record_bytes_max);
     void *mem = mmap(NULL, (size_t)r->cap + RECORD_PADDING, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,14 +47,14 @@ static const struct journal_waiting *next_of(struct shard *s)
     struct durable *u = &s->run->durable;
     if (r->mem == NULL) return NULL;
     if (r->next == r->end) {
-        if (load_rlx(&u->waiting_next) >= u->waiting_count) return NULL;
+        if (load_rlx(&u->waiting_next) >= u->waiting.count) return NULL;
         r->next = add_rlx(&u->waiting_next, PIECE);
         r->end = r->next + PIECE;
-        if (r->next > u->waiting_count) r->next = u->waiting_count;
-        if (r->end > u->waiting_count) r->end = u->waiting_count;
+        if (r->next > u->waiting.count) r->next = u->waiting.count;
+        if (r->end > u->waiting.count) r->end = u->waiting.count;
         if (r->next == r->end) return NULL;
     }
-    return &u->waiting[r->next];
+    return &u->waiting.at[r->next];
 }
 
 bool refeed_over(const struct shard *s)
@@ -63,7 +63,7 @@ bool refeed_over(const struct shard *s)
     const struct durable *u = &s->run->durable;
     if (r->op.in_flight) return false;
     if (r->mem == NULL || s->drained) return true;
-    return r->next == r->end && load_rlx(&u->waiting_next) >= u->waiting_count;
+    return r->next == r->end && load_rlx(&u->waiting_next) >= u->waiting.count;
 }
 
 /* ---- its line ----------------------------------------------------------------------------- */

@@ -95,13 +95,18 @@ static int plan_memory(struct run *r, struct run_error *why)
                      (c->dead_letters_path ? 2 * (uint64_t)p->rawbuf_bytes : 0) +
                      (c->rejects_path ? 2 * (uint64_t)p->rawbuf_bytes : 0) +
                      (r->durable.on ? logbook_memory_bytes(r->durable.slots) : 0);
-    if (p->fixed_bytes + SLAB_MIN > share)
+    uint64_t least_bytes = p->fixed_bytes + SLAB_MIN;
+    /* A run that began within its memory is not kept from going on by what it left behind. */
+    if (r->durable.resumed && share < least_bytes &&
+        least_bytes * r->shards_count <= c->memory_bytes)
+        share = least_bytes;
+    if (share < least_bytes)
         return run_refuse(
             why, EXIT_RESOURCES,
             "--memory %lluM is too small: %u shards with %u connections each need %lluM; "
             "raise it, or lower --connections, --shards or --max-record",
             mib_of(c->memory_bytes), r->shards_count, p->connections,
-            mib_of((p->fixed_bytes + SLAB_MIN) * r->shards_count) + 1);
+            mib_of(least_bytes * r->shards_count + state) + 1);
     p->slab_bytes = share - p->fixed_bytes;
     if (p->slab_bytes > SLAB_LIMIT_BYTES_MAX) p->slab_bytes = SLAB_LIMIT_BYTES_MAX;
     p->tls_needs = (p->fixed_bytes + tls_memory_least() + SLAB_MIN) * r->shards_count;
@@ -375,8 +380,8 @@ static void stats_add(struct run_stats *out, const struct tally *t)
 /* What earlier lives of the run did. */
 static void stats_before(struct run_stats *out, const struct durable *u)
 {
-    out->accepted += u->waiting_count;
-    out->before_waiting = u->waiting_count;
+    out->accepted += u->waiting.count;
+    out->before_waiting = u->waiting.count;
     out->before_maybe = u->maybe;
     for (int i = 0; i < OUTCOME_COUNT; i++) {
         out->accepted += u->ended[i];

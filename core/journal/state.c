@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAITING_ROOM_FIRST = 1024, BLOCKS_ROOM_FIRST = 1024 };
+enum { BLOCKS_ROOM_FIRST = 1024 };
 /* An input of 2^60 bytes in the smallest blocks: more is no journal of ours. */
 #define BLOCKS_MAX (UINT64_C(1) << 40)
 
@@ -13,11 +13,7 @@ bool journal_state_open(struct journal_state *s, uint64_t lines_max, bool keep_w
     memset(s, 0, sizeof *s);
     if (!lineset_open(&s->done, lines_max)) return false;
     s->held = calloc(JOURNAL_HOLDS_MAX, sizeof *s->held);
-    if (keep_waiting) {
-        s->waiting_room = WAITING_ROOM_FIRST;
-        s->waiting = calloc(s->waiting_room, sizeof *s->waiting);
-    }
-    if (s->held != NULL && (!keep_waiting || s->waiting != NULL)) return true;
+    if (s->held != NULL && (!keep_waiting || waitset_open(&s->waiting))) return true;
     journal_state_close(s);
     return false;
 }
@@ -26,95 +22,16 @@ void journal_state_close(struct journal_state *s)
 {
     for (uint32_t i = 0; i < s->held_count; i++) free(s->held[i].name);
     free(s->held);
-    free(s->waiting);
+    waitset_close(&s->waiting);
     free(s->before);
     free(s->meta);
     lineset_close(&s->done);
     memset(s, 0, sizeof *s);
 }
 
-/* ---- records that wait -------------------------------------------------------------------- */
-
-static uint64_t place_of(const struct journal_state *s, uint64_t line)
-{
-    return line * UINT64_C(0x9E3779B97F4A7C15) >> 20 & (s->waiting_room - 1);
-}
-
-/* Where the line is, or where it would be. */
-static struct journal_waiting *slot_of(const struct journal_state *s, uint64_t line)
-{
-    uint64_t at = place_of(s, line);
-    while (s->waiting[at].line != 0 && s->waiting[at].line != line)
-        at = (at + 1) & (s->waiting_room - 1);
-    return &s->waiting[at];
-}
-
 struct journal_waiting *journal_state_find(struct journal_state *s, uint64_t line)
 {
-    if (s->waiting_count == 0 || line == 0) return NULL;
-    struct journal_waiting *w = slot_of(s, line);
-    return w->line == line ? w : NULL;
-}
-
-static int waiting_grow(struct journal_state *s)
-{
-    struct journal_waiting *old = s->waiting;
-    uint64_t room = s->waiting_room;
-    struct journal_waiting *larger = calloc(2 * room, sizeof *larger);
-    if (larger == NULL) return -ENOMEM;
-    s->waiting = larger;
-    s->waiting_room = 2 * room;
-    for (uint64_t i = 0; i < room; i++)
-        if (old[i].line != 0) *slot_of(s, old[i].line) = old[i];
-    free(old);
-    return 0;
-}
-
-static int waiting_make(struct journal_state *s, uint64_t line, struct journal_waiting **out)
-{
-    if (s->waiting_count >= s->waiting_room / 4 * 3) {
-        int rc = waiting_grow(s);
-        if (rc < 0) return rc;
-    }
-    struct journal_waiting *w = slot_of(s, line);
-    if (w->line == 0) {
-        memset(w, 0, sizeof *w);
-        w->line = line;
-        s->waiting_count++;
-    }
-    *out = w;
-    return 0;
-}
-
-/* Those behind it that would not be found any more move up. */
-static void waiting_remove(struct journal_state *s, struct journal_waiting *w)
-{
-    uint64_t mask = s->waiting_room - 1, hole = (uint64_t)(w - s->waiting);
-    for (uint64_t at = (hole + 1) & mask; s->waiting[at].line != 0; at = (at + 1) & mask) {
-        uint64_t home = place_of(s, s->waiting[at].line);
-        if (((at - home) & mask) < ((at - hole) & mask)) continue;
-        s->waiting[hole] = s->waiting[at];
-        hole = at;
-    }
-    s->waiting[hole].line = 0;
-    s->waiting_count--;
-}
-
-static int by_line(const void *left, const void *right)
-{
-    const struct journal_waiting *a = left, *b = right;
-    return a->line < b->line ? -1 : a->line > b->line;
-}
-
-void journal_state_sort(struct journal_state *s)
-{
-    CHECK(s->waiting != NULL);
-    uint64_t n = 0;
-    for (uint64_t i = 0; i < s->waiting_room; i++)
-        if (s->waiting[i].line != 0) s->waiting[n++] = s->waiting[i];
-    CHECK(n == s->waiting_count);
-    memset(s->waiting + n, 0, (s->waiting_room - n) * sizeof *s->waiting);
-    qsort(s->waiting, n, sizeof *s->waiting, by_line);
+    return waitset_find(&s->waiting, line);
 }
 
 /* ---- what entries say --------------------------------------------------------------------- */
@@ -122,18 +39,17 @@ void journal_state_sort(struct journal_state *s)
 static int done_apply(struct journal_state *s, const struct journal_entry *e)
 {
     if (e->line >= s->done.lines) return -EBADMSG;
-    struct journal_waiting *w = journal_state_find(s, e->line);
-    if (w != NULL) waiting_remove(s, w);
+    waitset_remove(&s->waiting, e->line);
     if (!ODD(!lineset_add(&s->done, e->line))) s->ended[e->ending]++;
     return 0;
 }
 
 static int waiting_apply(struct journal_state *s, const struct journal_entry *e)
 {
-    if (e->line >= s->done.lines) return -EBADMSG;
-    if (s->waiting == NULL || ODD(lineset_has(&s->done, e->line))) return 0;
+    if (e->line == 0 || e->line >= s->done.lines) return -EBADMSG;
+    if (s->waiting.at == NULL || ODD(lineset_has(&s->done, e->line))) return 0;
     struct journal_waiting *w;
-    int rc = waiting_make(s, e->line, &w);
+    int rc = waitset_make(&s->waiting, e->line, &w);
     if (rc < 0) return rc;
     *w = (struct journal_waiting){.line = e->line,
                                   .offset = e->offset,
@@ -149,11 +65,11 @@ static int waiting_apply(struct journal_state *s, const struct journal_entry *e)
 
 int journal_state_begun(struct journal_state *s, const struct journal_entry *e)
 {
-    if (e->line >= s->done.lines) return -EBADMSG;
-    if (s->waiting == NULL || lineset_has(&s->done, e->line)) return 0;
+    if (e->line == 0 || e->line >= s->done.lines) return -EBADMSG;
+    if (s->waiting.at == NULL || lineset_has(&s->done, e->line)) return 0;
     struct journal_waiting *w = journal_state_find(s, e->line);
     if (w != NULL && w->attempts >= e->attempts) return 0;
-    int rc = waiting_make(s, e->line, &w);
+    int rc = waitset_make(&s->waiting, e->line, &w);
     if (rc < 0) return rc;
     if (w->attempts == 0) w->first_us = e->first_us;
     w->offset = e->offset;
@@ -234,11 +150,8 @@ static void word_apply(void *ctx, uint64_t index, uint64_t word)
     s->done.words[index] |= word;
     if (index >= s->done.used) s->done.used = index + 1;
     /* In a snapshot of ours nothing waits yet. */
-    for (uint64_t left = word; left != 0 && s->waiting_count > 0; left &= left - 1) {
-        struct journal_waiting *w =
-            journal_state_find(s, index * 64 + (uint64_t)__builtin_ctzll(left));
-        if (w != NULL) waiting_remove(s, w);
-    }
+    for (uint64_t left = word; left != 0 && s->waiting.count > 0; left &= left - 1)
+        waitset_remove(&s->waiting, index * 64 + (uint64_t)__builtin_ctzll(left));
 }
 
 static int bits_apply(struct journal_state *s, const struct journal_entry *e)

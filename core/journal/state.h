@@ -4,7 +4,7 @@
  * written, but for the records that wait: these the shards know, and a snapshot copies them from
  * the file that it replaces.
  *
- * Memory: one bit a line; 48 bytes and some room for each record that waits, during recovery only;
+ * Memory: one bit a line; what waitset.h says for each record that waits, during recovery only;
  * eight bytes for each block of the input. Thread: one at a time.
  */
 #ifndef CORE_JOURNAL_STATE_H
@@ -12,18 +12,9 @@
 
 #include "core/journal/journal.h"
 #include "core/journal/lineset.h"
+#include "core/journal/waitset.h"
 
 enum { JOURNAL_HOLDS_MAX = 4096 /* beyond: forgotten, the host is found out anew */ };
-
-/* A record that was tried, or is to be, and has no ending. */
-struct journal_waiting {
-    uint64_t line, offset;     /* line 0: a free place of the table */
-    uint64_t first_us, due_us; /* wall time; due 0: at once */
-    uint16_t attempts;         /* that began */
-    uint8_t why, sent;         /* of the last that ended; of all */
-    bool maybe;                /* the last one may have arrived, and nobody knows its end */
-    bool told;
-};
 
 struct journal_held {
     char *name; /* owns */
@@ -41,9 +32,7 @@ struct journal_state {
     uint64_t frames, bytes;            /* that count */
     struct lineset done;
     uint64_t ended[JOURNAL_ENDING_COUNT];
-    /* Records that wait: open addressing by line, a power of two of places; NULL: not kept. */
-    struct journal_waiting *waiting; /* owns */
-    uint64_t waiting_count, waiting_room;
+    struct waitset waiting; /* closed: not kept */
     uint64_t *before; /* owns: 1 + lines before block k; 0: not known */
     uint64_t blocks, blocks_room;
     struct journal_held *held; /* owns */
@@ -75,8 +64,6 @@ int journal_state_apply(struct journal_state *s, const struct journal_entry *e) 
 int journal_state_begun(struct journal_state *s, const struct journal_entry *e) MUST_USE;
 /* NULL: it does not wait. */
 struct journal_waiting *journal_state_find(struct journal_state *s, uint64_t line);
-/* Puts the records that wait first in the array, by line; nothing may be applied afterwards. */
-void journal_state_sort(struct journal_state *s);
 /* How many blocks from the first on have a known number of lines before them. */
 uint64_t journal_state_blocks_known(const struct journal_state *s);
 

@@ -242,19 +242,15 @@ int journal_open(struct journal *j, const char *folder, enum journal_sync sync,
     n.error = snapshot_open(&n, j, state->epoch + 1);
     if (n.error == 0) {
         put_known(&n, state);
-        for (uint64_t i = 0; i < state->waiting_room; i++)
-            if (state->waiting[i].line != 0) put_waiting(&n, &state->waiting[i]);
+        for (uint64_t i = 0; i < state->waiting.count; i++) put_waiting(&n, &state->waiting.at[i]);
         snapshot_end(&n, state, boot_id);
         (void)!snapshot_publish(&n, j);
     }
     snapshot_close(&n, j);
     if (n.error != 0) return n.error;
     j->live = *state;
-    j->live.waiting = NULL;
-    j->live.waiting_count = j->live.waiting_room = 0;
-    *state = (struct journal_state){.waiting = state->waiting,
-                                    .waiting_count = state->waiting_count,
-                                    .waiting_room = state->waiting_room};
+    j->live.waiting = (struct waitset){.at = NULL};
+    *state = (struct journal_state){.waiting = state->waiting};
     memcpy(j->live.boot_id, boot_id, IO_BOOT_ID_BYTES);
     j->live.over = false;
     j->lease = j->lease_written = j->live.lease;

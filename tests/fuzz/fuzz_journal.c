@@ -142,7 +142,7 @@ static void said_check(struct journal_state *s)
 
 static void same_check(struct journal_state *a, struct journal_state *b)
 {
-    CHECK(a->waiting_count == b->waiting_count);
+    CHECK(a->waiting.count == b->waiting.count);
     CHECK(a->lease == b->lease);
     CHECK(a->held_count == b->held_count);
     CHECK(memcmp(a->ended, b->ended, sizeof a->ended) == 0);
@@ -150,10 +150,9 @@ static void same_check(struct journal_state *a, struct journal_state *b)
     for (int i = 0; i < JOURNAL_FILES; i++)
         CHECK(a->file[i].known == b->file[i].known && a->file[i].length == b->file[i].length);
     for (uint64_t i = 0; i < LINES / 64; i++) CHECK(a->done.words[i] == b->done.words[i]);
-    for (uint64_t i = 0; i < a->waiting_room; i++) {
-        const struct journal_waiting *w = &a->waiting[i];
-        const struct journal_waiting *v = w->line ? journal_state_find(b, w->line) : NULL;
-        if (w->line == 0) continue;
+    for (uint64_t i = 0; i < a->waiting.count; i++) {
+        const struct journal_waiting *w = &a->waiting.at[i];
+        const struct journal_waiting *v = journal_state_find(b, w->line);
         CHECK(v != NULL && v->offset == w->offset && v->attempts == w->attempts);
         CHECK(v->due_us == w->due_us && v->maybe == w->maybe && v->first_us == w->first_us);
     }

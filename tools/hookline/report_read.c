@@ -157,10 +157,9 @@ static void state_count(const struct journal_state *j, struct report_state *s, u
     for (int i = 0; i < OUTCOME_COUNT; i++) s->ended[i] = j->ended[i];
     s->rejected = j->ended[JOURNAL_REJECTED];
     s->blank = j->ended[JOURNAL_BLANK];
-    for (uint64_t i = 0; i < j->waiting_room; i++) {
-        const struct journal_waiting *w = &j->waiting[i];
-        if (w->line == 0) continue;
-        s->waiting++;
+    s->waiting = j->waiting.count;
+    for (uint64_t i = 0; i < j->waiting.count; i++) {
+        const struct journal_waiting *w = &j->waiting.at[i];
         s->maybe += w->maybe;
         s->due += w->due_us <= now_us;
         if (w->due_us > now_us && (s->next_due_us == 0 || w->due_us < s->next_due_us))
@@ -186,8 +185,7 @@ static void state_count(const struct journal_state *j, struct report_state *s, u
 static uint64_t maybe_count(const struct journal_state *j)
 {
     uint64_t count = 0;
-    for (uint64_t i = 0; i < j->waiting_room; i++)
-        count += j->waiting[i].line != 0 && j->waiting[i].maybe;
+    for (uint64_t i = 0; i < j->waiting.count; i++) count += j->waiting.at[i].maybe;
     return count;
 }
 
