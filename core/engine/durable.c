@@ -18,6 +18,7 @@ enum {
     SPOOL_BYTES = 1024 * 1024,
     LINE_BYTES_USUAL = 64, /* memory for the sets of lines is planned for lines of this length */
 };
+#define LOCK_WAIT_NS   UINT64_C(3000000000)
 #define PROGRESS_BYTES UINT64_C(268435456)
 
 static const char *const file_names[JOURNAL_FILES] = {"results", "events", "dead-letters",
@@ -51,7 +52,7 @@ static int lock_take(const struct config *c, int32_t *fd, struct run_error *why)
     if (rc == 0) rc = io_folder_make(c->state_path);
     if (rc == 0) rc = io_file_open(path, IO_FILE_MAP, fd);
     if (rc < 0) return state_refuse(c, why, "keep a state there", rc);
-    rc = io_file_lock(*fd);
+    rc = io_file_lock(*fd, LOCK_WAIT_NS);
     if (rc == 0) return 0;
     io_file_close(*fd);
     if (rc != -EWOULDBLOCK) return state_refuse(c, why, "lock it", rc);

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { LOCK_POLL_NS = 10000000 };
+
 /* A file without a name; on file systems that know no such thing, one that loses it at once. */
 static int open_nameless(const char *folder)
 {
@@ -169,7 +171,15 @@ bool io_file_is(const char *path, int32_t fd)
            a.st_dev == b.st_dev;
 }
 
-int io_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0; }
+int io_file_lock(int32_t fd, uint64_t wait_ns)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_POLL_NS};
+    for (uint64_t waited_ns = 0;; waited_ns += LOCK_POLL_NS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+        if (errno != EWOULDBLOCK || waited_ns >= wait_ns) return -errno;
+        (void)nanosleep(&pause, NULL);
+    }
+}
 
 int io_file_map(int32_t fd, size_t bytes, void **mem)
 {

@@ -157,9 +157,10 @@ int io_folder_make(const char *path) MUST_USE;
 int io_folder_sync(const char *path) MUST_USE;
 /* Whether the path still names the open file: it was neither removed nor replaced. */
 bool io_file_is(const char *path, int32_t fd);
-/* For as long as the descriptor is open, and gone with the process. -EWOULDBLOCK: another process
- * has it. */
-int io_file_lock(int32_t fd) MUST_USE;
+/* For as long as the descriptor is open, and gone with the process; with one that has a ring, a
+ * moment later, when the kernel has taken that apart. Blocks the thread for up to wait_ns.
+ * -EWOULDBLOCK: another process still has it then. */
+int io_file_lock(int32_t fd, uint64_t wait_ns) MUST_USE;
 /* The file's first `bytes`, shared with the file: what is stored there outlives the process, though
  * not the machine. The room is taken on the disk first. */
 int io_file_map(int32_t fd, size_t bytes, void **mem) MUST_USE;

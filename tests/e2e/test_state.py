@@ -5,6 +5,7 @@ command is given again; records, requests and lines are compared. (Kills are in 
 disk can do in the simulators.)
 """
 import collections
+import fcntl
 import json
 import os
 import shutil
@@ -261,6 +262,26 @@ class State(harness.Case):
         self.assertFalse(live["state"]["over"])
         run.signal(signal.SIGTERM)
         self.assertEqual(run.finish().status, 143)
+
+    def test_a_process_that_is_still_ending(self):
+        """One that was killed holds the folder until the kernel has taken its ring apart."""
+        receiver = self.sinker()
+        at = self.records(receiver.url)
+        os.mkdir(self.path("state"))
+        with open(self.path("state/lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            run = self.begin(at)
+            wait_until(lambda: run.child.poll() is not None or self.waits_for_lock(run.child.pid),
+                       "it waits")
+        self.check_status(run.finish(), 0)
+
+    def waits_for_lock(self, pid):
+        folder = f"/proc/{pid}/fd"
+        try:
+            return self.path("state/lock") in [os.readlink(os.path.join(folder, name))
+                                               for name in os.listdir(folder)]
+        except OSError:  # one that was closed just now
+            return False
 
     def test_what_does_not_belong(self):
         receiver = self.sinker()

@@ -317,8 +317,9 @@ bool io_file_is(const char *path, int32_t fd)
     return strcmp(disk_of_fd(world_current->disk, fd)->name, path) == 0;
 }
 
-int io_file_lock(int32_t fd)
+int io_file_lock(int32_t fd, uint64_t wait_ns)
 {
+    (void)wait_ns;
     (void)disk_of_fd(world_current->disk, fd);
     return 0;
 }
