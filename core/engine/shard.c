@@ -236,8 +236,7 @@ void shard_end(struct shard *s)
 
 static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* Until when nothing needs to be done, unless something completes. */
-static uint64_t turn_until(const struct shard *s)
+uint64_t shard_sleeps_until(const struct shard *s)
 {
     uint64_t now_ns = io_now_ns(s->io);
     uint64_t until_ns = earlier(now_ns + s->run->config->turn_wait_ns, wheel_next_ns(&s->wheel));
@@ -384,7 +383,7 @@ static void wait_together(struct shard *s)
 {
     uint32_t batch = min_u32(min_u32(s->busy / BATCH_SHARE, BATCH_MAX), s->batch_seen);
     uint32_t busy = s->busy;
-    uint32_t completions = io_turn(s->io, turn_until(s), batch);
+    uint32_t completions = io_turn(s->io, shard_sleeps_until(s), batch);
     CHECK(s->busy <= busy);
     uint32_t ended = busy - s->busy;
     s->batch_seen = ended < batch ? ended : ended + ended / 4 + 1;

@@ -7,6 +7,7 @@
 #define CORE_ENGINE_SHARD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct shard;
 struct io;
@@ -15,6 +16,8 @@ struct io;
 int shard_begin(struct shard *s) __attribute__((warn_unused_result));
 /* One turn; false when the shard has nothing left to do and everything is home. */
 bool shard_turn(struct shard *s);
+/* Until when the next turn will sleep if nothing completes, on io_now_ns()'s clock. */
+uint64_t shard_sleeps_until(const struct shard *s);
 /* After the last turn: gives everything back. */
 void shard_end(struct shard *s);
 /* CHECKs every structure of the shard; for tests. */

@@ -2,7 +2,7 @@
  *
  * An io_submit() makes a pend; an event of the world lets it take effect (net_sim.c for sockets,
  * disk_sim.c for files) and makes it ready; io_turn() hands out what is ready, in any order, some
- * of it a turn late. io_turn() never waits: it notes until when it would have (see world.h).
+ * of it a turn late. io_turn() never waits: a shard that would is not turned (io_sim_wakes()).
  *
  * Every way in which a caller could break the contract of io.h is a RULE here.
  */
@@ -341,9 +341,19 @@ static void shuffle(struct world *w, struct pend **list, uint32_t n)
     }
 }
 
+bool io_sim_wakes(struct io *io, uint64_t until_ns)
+{
+    struct world *w = io->world;
+    world_run_due(w);
+    bool wakes = io->ready_count > 0 || until_ns <= w->now_ns;
+    io->wish_ns = wakes ? 0 : until_ns;
+    return wakes;
+}
+
 uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch)
 {
     struct world *w = io->world;
+    MAYBE(until_ns > w->now_ns); /* it has slept: see io_sim_wakes() */
     RULE(!io->inside_turn, "io_turn() was called from a done()");
     MAYBE(batch > 1); /* a wish for more completions, which cannot be seen here */
     io->inside_turn = true;
@@ -364,6 +374,6 @@ uint32_t io_turn(struct io *io, uint64_t until_ns, uint32_t batch)
         else finish(p, p->res);
     }
     io->inside_turn = false;
-    io->wish_ns = n > 0 || io->ready_count > 0 ? 0 : until_ns;
+    io->wish_ns = 0;
     return (uint32_t)(w->completions - completions);
 }

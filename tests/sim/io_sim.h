@@ -26,7 +26,10 @@ struct pend {
 
 enum { PENDS_MAX = 256 };
 
-/* Until when the last io_turn() would have slept: 0 when it was asked not to, or left something. */
+/* Whether an io_turn() until then would return now. If not, the shard sleeps: it is not turned, and
+ * the clock moves no further than until_ns. */
+bool io_sim_wakes(struct io *io, uint64_t until_ns);
+/* Until when it sleeps; 0: it is to be asked (io_sim_wakes()). */
 uint64_t io_sim_wish_ns(const struct io *io);
 /* The result is known: done() will be told in one of the next turns. */
 void io_sim_ready(struct pend *p, int32_t res);

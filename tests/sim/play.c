@@ -272,10 +272,11 @@ static void drive(struct play *p, double within)
         uint64_t before_ns = w->now_ns;
         for (uint32_t i = 0; i < count; i++) {
             uint32_t k = (first + i) % count;
-            if (!alive[k]) continue;
-            alive[k] = shard_turn(run_shard(p->run, k));
+            struct shard *shard = run_shard(p->run, k);
+            if (!alive[k] || !io_sim_wakes(shard_io(shard), shard_sleeps_until(shard))) continue;
+            alive[k] = shard_turn(shard);
             if (alive[k]) continue;
-            shard_end(run_shard(p->run, k));
+            shard_end(shard);
             left--;
         }
         if (rounds % 64 == 0) {

@@ -389,10 +389,14 @@ static bool unhealthy(const struct host_rules *r, const struct ended *list, uint
 {
     uint32_t failures = 0, attempts = 0;
     uint64_t slice_ns = r->window_ns / 15;
+    bool failed = false;
     for (uint32_t i = 0; i <= k; i++) {
         uint64_t ago_ns = list[k].at_ns - list[i].at_ns;
+        failed |= list[i].perhaps;
+        /* Until its first failure a host is counted in thirds of the window. */
+        uint64_t late_ns = failed ? slice_ns : r->window_ns / 3 + slice_ns;
         bool surely_in = ago_ns + slice_ns < r->window_ns,
-             may_be_in = ago_ns < r->window_ns + slice_ns;
+             may_be_in = ago_ns < r->window_ns + late_ns;
         if (may ? may_be_in && list[i].perhaps : surely_in && list[i].failed) failures++;
         attempts += may ? surely_in && list[i].failed : may_be_in;
     }

@@ -147,7 +147,8 @@ static uint64_t one_exchange(uint64_t seed, uint64_t *completions)
         if (w->now_ns >= cancel_ns && c->out.in_flight && c->out.kind != IO_CLOSE)
             io_cancel(c->io, &c->out);
         if (w->now_ns >= cancel_ns && c->in.in_flight) io_cancel(c->io, &c->in);
-        if (io_in_flight(c->io) > 0) world_advance(w);
+        until = w->now_ns < cancel_ns ? cancel_ns : UINT64_MAX;
+        while (io_in_flight(c->io) > 0 && !io_sim_wakes(c->io, until)) world_advance(w);
     }
     CHECK(c->closed);
     CHECK(c->out_dones == c->submits);
@@ -242,7 +243,7 @@ static void copy_file(uint64_t seed)
     for (uint32_t turns = 0; !c.over; turns++) {
         CHECK(turns < 100000);
         (void)io_turn(c.io, UINT64_MAX, 1);
-        if (!c.over) world_advance(w);
+        while (!c.over && !io_sim_wakes(c.io, UINT64_MAX)) world_advance(w);
     }
     CHECK(out->len == c.written && memcmp(out->data, text, out->len) == 0);
     if (c.error == 0) CHECK(out->len == sizeof text);

@@ -91,15 +91,16 @@ static void stop_check(const struct scene *s, const struct run_end *v)
         RULE(v->stats.in_flight == 0, "attempts go on after a stop at once");
 }
 
-/* Turns all shards, in an order of the dice; returns how many go on. */
-static uint32_t round_of_turns(struct scene *s, struct run *run, bool *alive)
+/* Turns the shards that are awake, or all, in an order of the dice; returns how many go on. */
+static uint32_t round_of_turns(struct scene *s, struct run *run, bool *alive, bool all)
 {
     uint32_t count = run_shards(run), first = world_below(s->world, count), left = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t k = (first + i) % count;
         if (!alive[k]) continue;
         struct shard *shard = run_shard(run, k);
-        alive[k] = shard_turn(shard);
+        bool wakes = io_sim_wakes(shard_io(shard), shard_sleeps_until(shard));
+        if (wakes || all) alive[k] = shard_turn(shard);
         if (alive[k]) left++;
         else shard_end(shard);
     }
@@ -126,7 +127,7 @@ static void drive(struct scene *s, struct run *run, struct run_end *v)
              (double)s->virtual_ns_max / 3.6e12);
         bool stopped = v->stopped;
         operator_acts(s, run, v);
-        left = round_of_turns(s, run, alive);
+        left = round_of_turns(s, run, alive, v->stopped != stopped); /* they hear of it at once */
         if (v->stopped) {
             stats_check(run, s, &v->stats);
             if (!stopped) v->attempts_at_stop = v->stats.attempts;

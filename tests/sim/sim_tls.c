@@ -13,6 +13,7 @@
  */
 #include "core/engine/run.h"
 #include "core/engine/shard.h"
+#include "tests/sim/io_sim.h"
 #include "tests/sim/disk_sim.h"
 #include "tests/sim/dns_sim.h"
 #include "tests/sim/json_scan.h"
@@ -169,10 +170,12 @@ static void drive(struct scene *s, struct run *run)
         for (uint32_t i = 0; i < count; i++) {
             uint32_t k = (first + i) % count;
             if (!alive[k]) continue;
-            if (rounds % 16 == 0) shard_validate(run_shard(run, k));
-            alive[k] = shard_turn(run_shard(run, k));
+            struct shard *shard = run_shard(run, k);
+            if (!io_sim_wakes(shard_io(shard), shard_sleeps_until(shard))) continue;
+            if (rounds % 16 == 0) shard_validate(shard);
+            alive[k] = shard_turn(shard);
             if (alive[k]) continue;
-            shard_end(run_shard(run, k));
+            shard_end(shard);
             left--;
         }
         if (left > 0) world_advance(s->world);

@@ -6,7 +6,7 @@
  * io_open() and io_file_open() attach to it, since their callers know of no world.
  *
  * Time moves only in world_advance(), which the scenario calls once every shard was turned and none
- * had anything to do; each shard's io_turn() leaves its wish (until when it would have slept).
+ * had anything to do; each shard that sleeps has left its wish, until when (io_sim_wakes()).
  *
  * Faults are knobs: percentages drawn for each seed, each off with 50 % ("swarm").
  * One thread.
