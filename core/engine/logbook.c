@@ -358,8 +358,9 @@ static uint64_t sync_tend(struct logbook *b, bool all)
 
 /* ---- once a turn -------------------------------------------------------------------------- */
 
-static void durable_tend(struct logbook *b)
+void logbook_look(struct logbook *b)
 {
+    if (b->journal == NULL) return;
     uint64_t durable = load_acq(&b->journal->durable);
     bool none = b->journal->sync == JOURNAL_SYNC_NONE;
     while (b->under_way_count > 0) {
@@ -372,12 +373,19 @@ static void durable_tend(struct logbook *b)
     }
 }
 
+/* Whether an attempt may be kept from beginning by what is not durable yet. */
+static bool attempts_wait(const struct logbook *b)
+{
+    return b->under_way_count > 0 &&
+           (b->journal->sync == JOURNAL_SYNC_ALWAYS || b->free_slot == 0);
+}
+
 uint64_t logbook_tend(struct logbook *b, bool all)
 {
     struct journal *j = b->journal;
     if (j == NULL) return UINT64_MAX;
     if (b->step == LOGBOOK_LINES) lines_done(b);
-    durable_tend(b);
+    logbook_look(b);
     if (b->step == LOGBOOK_BROKEN) {
         for (int i = 0; i < JOURNAL_FILES; i++)
             if (b->outputs[i]->file->path != NULL) (void)outbuf_tend(b->outputs[i], true);
@@ -387,9 +395,13 @@ uint64_t logbook_tend(struct logbook *b, bool all)
         if (b->step == LOGBOOK_IDLE) broken(b, journal_failed(j), -1);
         return UINT64_MAX;
     }
-    uint64_t commit_ns = b->step == LOGBOOK_IDLE ? commit_tend(b, all) : UINT64_MAX;
+    uint64_t due_ns = b->step == LOGBOOK_IDLE ? commit_tend(b, all) : UINT64_MAX;
     uint64_t sync_ns = sync_tend(b, false);
-    return commit_ns < sync_ns ? commit_ns : sync_ns;
+    if (sync_ns < due_ns) due_ns = sync_ns;
+    /* Another shard's sync is awaited, which wakes only that one. */
+    uint64_t poll_ns = io_now_ns(b->io) + TOKEN_POLL_NS;
+    if (attempts_wait(b) && !b->syncing && poll_ns < due_ns) due_ns = poll_ns;
+    return due_ns;
 }
 
 bool logbook_idle(const struct logbook *b)

@@ -101,6 +101,8 @@ static inline bool logbook_durable(const struct logbook *b, uint64_t batch)
     return batch <= b->batch_durable;
 }
 
+/* Once a turn, before attempts begin: finds out what has become durable since the last one. */
+void logbook_look(struct logbook *b);
 /* Once a turn: commits and syncs what is due, or `all`. Returns when to call again at the latest.
  * */
 uint64_t logbook_tend(struct logbook *b, bool all);

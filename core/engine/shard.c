@@ -395,6 +395,7 @@ bool shard_turn(struct shard *s)
     CHECK(s->begun);
     wait_together(s);
     timers(s);
+    logbook_look(&s->log);
     names_tend(s);
     feedback_flush(s);
     account_untold(s);

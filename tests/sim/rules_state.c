@@ -245,9 +245,30 @@ static void disk_fails(uint64_t seed)
     play_free(p);
 }
 
+/* With --sync always a record waits for the disk and for nothing else. Files take microseconds
+ * here, so there is never a pause between two attempts. */
+static void always_waits_for_the_disk_only(uint64_t seed)
+{
+    static const struct truth_send *sends[LINES_MAX];
+    struct play *p = state_play(seed);
+    p->config.sync = JOURNAL_SYNC_ALWAYS;
+    (void)play_host(p);
+    for (int i = 0; i < 2000; i++) (void)play_record(p, 0, "");
+    play_run(p, 60);
+    uint32_t count = play_sends(p, 0, sends, LINES_MAX);
+    for (uint32_t i = 1; i < count; i++) {
+        double gap = play_s(p, sends[i]->start_ns) - play_s(p, sends[i - 1]->start_ns);
+        RULE(gap < 0.01, "%.3f s pass before the %u. attempt", gap, i + 1);
+    }
+    state_check(p);
+    play_free(p);
+}
+
 const struct rule rules_state[] = {{"disk_fails", disk_fails},
                                    {"clock_set_back", clock_set_back},
                                    {"killed_often", killed_often},
                                    {"schedule_is_kept", schedule_is_kept},
                                    {"at_most_once_killed", at_most_once_killed},
+                                   {"always_waits_for_the_disk_only",
+                                    always_waits_for_the_disk_only},
                                    {NULL, NULL}};
