@@ -149,7 +149,7 @@ enum gate gate_pass(struct shard *s, struct flow *f, struct delivery *d, struct 
     enum gate g = permit(s, l);
     if (g != GATE_OPEN || begun) return g;
     if (lease->flow != f) gate_end(s, lease);
-    lane_paces_look(&s->lanes, l, f, now_ns);
+    lane_paces_look(&s->lanes, l, f);
     lease->flow = f;
     g = rates(s, f, lease);
     if (g != GATE_OPEN) {

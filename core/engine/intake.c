@@ -246,6 +246,19 @@ static bool record_park(struct shard *s, struct flow *f, uint64_t due_ns)
     return true;
 }
 
+/* How many hosts were shown before this one, which is now; UINT32_MAX: it was, by any shard, or
+ * there have been too many. */
+static uint32_t refusals_before(struct run *run, uint64_t name_hash)
+{
+    uint64_t mine = name_hash != 0 ? name_hash : 1;
+    for (uint32_t i = 0; i < RUN_REFUSALS_SHOWN; i++) {
+        uint64_t there = load_rlx(&run->refusals_shown[i]);
+        if (there == 0 && cas_rlx(&run->refusals_shown[i], &there, mine)) return i;
+        if (there == mine) return UINT32_MAX;
+    }
+    return UINT32_MAX;
+}
+
 void refusal_show(struct shard *s, struct lane *l)
 {
     struct run *run = s->run;
@@ -253,7 +266,7 @@ void refusal_show(struct shard *s, struct lane *l)
     uint32_t max = run->config->refused_shown_max;
     if (l->refusal_told || max == 0) return;
     l->refusal_told = true;
-    uint32_t shown = add_rlx(&run->refusals_shown, 1);
+    uint32_t shown = refusals_before(run, l->name_hash);
     if (shown > max) return;
     if (shown == max) {
         fprintf(stderr, "hookline: further hosts that are refused are in the results only\n");

@@ -155,9 +155,8 @@ struct flow *lanes_flow(struct lanes *t, struct lane *l, uint64_t key, uint64_t 
 
 /* ---- paces -------------------------------------------------------------------------------- */
 
-void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns)
+void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f)
 {
-    (void)now_ns;
     uint32_t made = load_acq(&l->host->paces);
     if (l->paces_seen != made) {
         l->paces_seen = made;

@@ -194,7 +194,7 @@ void lane_places_drop(struct lanes *t, struct lane *l);
 
 /* The paces of a flow and of its host, once someone has made them; `make` makes the flow's, or, for
  * flow NULL, the lane's for all keys. */
-void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns);
+void lane_paces_look(struct lanes *t, struct lane *l, struct flow *f);
 struct pace *lane_pace_make(struct lanes *t, struct lane *l, struct flow *f, uint64_t now_ns);
 
 /* The hash of the flow's pace, or, for NULL, the lane's, in the shared table. */

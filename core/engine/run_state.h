@@ -38,6 +38,8 @@ struct memory_plan {
 
 struct held_host;
 
+enum { RUN_REFUSALS_SHOWN = 32 }; /* at most, whatever the configuration says */
+
 struct run {
     const struct config *config; /* read only */
     struct memory_plan plan;     /* read only after run_open() */
@@ -49,7 +51,8 @@ struct run {
     struct gcra rate;                   /* --rate; shared */
     uint32_t readers;                   /* shards whose input is not over; relaxed */
     uint32_t input_left;                /* a shard stopped before its input was over; relaxed */
-    uint32_t refusals_shown;            /* of refused hosts, likewise */
+    uint64_t refusals_shown[RUN_REFUSALS_SHOWN]; /* hashes of refused hosts' names, from the first
+                                                    on; 0: none; compare-exchange, relaxed */
     uint32_t holds_shown;               /* lines about holds printed so far; relaxed add */
     uint32_t conns_wanted; /* grows when a shard needs a connection that others have; relaxed */
     struct outfile results, events, dead_letters, rejects;

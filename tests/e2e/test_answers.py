@@ -159,6 +159,18 @@ class Answers(harness.Case):
             self.assertEqual(result.err.count(line), 1, result.err)
         self.assertEqual(sinker.stop(), [])
 
+    def test_a_refusal_is_shown_once(self):
+        """By all shards together; the twenty-first host is one too many."""
+        hosts = [f"10.0.0.{i}" for i in range(1, 30)]
+        result = self.send_records([{"id": f"r{i}", "url": f"http://{hosts[i % len(hosts)]}/{i}",
+                                     "body": "x" * 400} for i in range(40000)],
+                                   "--shards", "2", allow=False)
+        self.assertEqual(summary(result)["failed"], 40000)
+        shown = [line for line in result.lines if "refused by the egress policy" in line]
+        self.assertEqual(len(shown), 20, result.err)
+        self.assertEqual(len(set(shown)), 20, result.err)
+        self.assertEqual(result.err.count("further hosts that are refused"), 1, result.err)
+
     def test_deny_net_beats_allow_net(self):
         sinker = self.sinker(listen=["127.0.0.1:0", "127.0.0.2:0"])
         result = self.send_records([{"id": f"r{i}", "url": f"http://{at}/?id=r{i}"}

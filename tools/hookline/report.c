@@ -120,7 +120,7 @@ static void state_text(const char *folder, const struct report_state *s)
     if (s->held > 0) row("holds", s->held, "hosts or keys that are on hold");
     printf("  %-20s %s of %s begun: %s\n", "input", value_bytes_text(s->read_bytes, a),
            value_bytes_text(s->input_bytes, b), s->input);
-    printf("  %-20s %s, life %" PRIu64 " of run %016" PRIx64 "\n", "journal",
+    printf("  %-20s %s, epoch %" PRIu64 " of run %016" PRIx64 "\n", "journal",
            value_bytes_text(s->journal_bytes, a), s->epoch, s->run_id);
     if (s->over) printf("  %-20s with exit status %" PRIu64 "\n", "over", s->status);
 }
@@ -187,7 +187,7 @@ static void state_json(const struct report_state *s)
            ",\"holds\":%" PRIu64,
            s->waiting, s->due, s->under_way, s->maybe, s->rejected, s->blank, s->held);
     printf(",\"input_bytes\":%" PRIu64 ",\"begun_bytes\":%" PRIu64 ",\"journal_bytes\":%" PRIu64
-           ",\"life\":%" PRIu64 ",\"run_id\":\"%016" PRIx64 "\"",
+           ",\"epoch\":%" PRIu64 ",\"run_id\":\"%016" PRIx64 "\"",
            s->input_bytes, s->read_bytes, s->journal_bytes, s->epoch, s->run_id);
     if (s->over) printf(",\"over\":true,\"status\":%" PRIu64 "}", s->status);
     else printf(",\"over\":false}");

@@ -49,6 +49,8 @@ static void print_outcomes(const struct summary *s, FILE *out)
     if (n->resumed) {
         row(out, "before this start", n->before_ended, "of accepted: had an outcome");
         row(out, "waited then", n->before_waiting, "tried, and without an outcome");
+        row(out, "never tried then", n->accepted - n->before_ended - n->before_waiting,
+            n->input_left ? "of what is read by now" : "");
     }
     if (n->before_maybe > 0)
         row(out, "maybe delivered then", n->before_maybe,
