@@ -358,9 +358,8 @@ static uint64_t sync_tend(struct logbook *b, bool all)
 
 /* ---- once a turn -------------------------------------------------------------------------- */
 
-void logbook_look(struct logbook *b)
+static void durable_tend(struct logbook *b)
 {
-    if (b->journal == NULL) return;
     uint64_t durable = load_acq(&b->journal->durable);
     bool none = b->journal->sync == JOURNAL_SYNC_NONE;
     while (b->under_way_count > 0) {
@@ -373,11 +372,11 @@ void logbook_look(struct logbook *b)
     }
 }
 
-/* Whether an attempt may be kept from beginning by what is not durable yet. */
-static bool attempts_wait(const struct logbook *b)
+void logbook_look(struct logbook *b)
 {
-    return b->under_way_count > 0 &&
-           (b->journal->sync == JOURNAL_SYNC_ALWAYS || b->free_slot == 0);
+    if (b->journal == NULL) return;
+    durable_tend(b);
+    b->batch_seen = b->batch_durable;
 }
 
 uint64_t logbook_tend(struct logbook *b, bool all)
@@ -385,7 +384,7 @@ uint64_t logbook_tend(struct logbook *b, bool all)
     struct journal *j = b->journal;
     if (j == NULL) return UINT64_MAX;
     if (b->step == LOGBOOK_LINES) lines_done(b);
-    logbook_look(b);
+    durable_tend(b);
     if (b->step == LOGBOOK_BROKEN) {
         for (int i = 0; i < JOURNAL_FILES; i++)
             if (b->outputs[i]->file->path != NULL) (void)outbuf_tend(b->outputs[i], true);
@@ -397,11 +396,9 @@ uint64_t logbook_tend(struct logbook *b, bool all)
     }
     uint64_t due_ns = b->step == LOGBOOK_IDLE ? commit_tend(b, all) : UINT64_MAX;
     uint64_t sync_ns = sync_tend(b, false);
-    if (sync_ns < due_ns) due_ns = sync_ns;
-    /* Another shard's sync is awaited, which wakes only that one. */
-    uint64_t poll_ns = io_now_ns(b->io) + TOKEN_POLL_NS;
-    if (attempts_wait(b) && !b->syncing && poll_ns < due_ns) due_ns = poll_ns;
-    return due_ns;
+    durable_tend(b); /* another shard's sync may have ended meanwhile, which wakes only that one */
+    if (b->batch_durable != b->batch_seen) return 0;
+    return due_ns < sync_ns ? due_ns : sync_ns;
 }
 
 bool logbook_idle(const struct logbook *b)

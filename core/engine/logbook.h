@@ -62,7 +62,7 @@ struct logbook {
     uint32_t *next;             /* owns */
     uint32_t slots_count, free_slot;
     /* Batches: the filled one's number, and how far they are durable. */
-    uint64_t batch, batch_durable;
+    uint64_t batch, batch_durable, batch_seen; /* seen: before this turn's attempts began */
     struct {
         uint64_t batch, written; /* durable when j->durable reaches written */
         uint32_t slots;          /* list: free then, since a failed sync may take a frame back */
