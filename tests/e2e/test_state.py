@@ -8,6 +8,7 @@ import collections
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -349,6 +350,27 @@ class State(harness.Case):
         self.assertEqual(len(lines), 20000)
         self.assertEqual(set(lines.values()), {1})
         self.assertEqual(len({e["id"] for e in receiver.stop()}), 20000)
+
+    def test_a_file_size_limit(self):
+        """ulimit -f: told like a full disk, whichever file meets it, and gone on from."""
+        receiver = self.sinker()
+        at = self.records(receiver.url, "/in", 20000)
+        for limit in (1000, 100_000, 4_000_000):
+            run = self.begin(at, limits=[(resource.RLIMIT_FSIZE, limit)])
+            self.check_status(run.finish(), 4, "file too large")
+        self.check_status(self.state(at), 0)
+        lines = collections.Counter(r["line"] for r in self.results())
+        self.assertEqual(len(lines), 20000)
+        self.assertEqual(set(lines.values()), {1})
+        self.assertEqual(len({e["id"] for e in receiver.stop()}), 20000)
+
+    def test_a_pipe_beyond_the_file_size_limit(self):
+        lines = open(self.records("http://127.0.0.1:9")).read()
+        feed = subprocess.Popen(["cat", self.path("input")], stdout=subprocess.PIPE)
+        run = self.begin(stdin=feed.stdout, limits=[(resource.RLIMIT_FSIZE, len(lines) // 2)])
+        feed.stdout.close()
+        self.check_one_line(run.finish(), 4, "file too large")
+        feed.wait()
 
     def test_a_disk_that_cannot_be_written(self):
         receiver = self.sinker()
