@@ -256,6 +256,17 @@ static bool enough(const struct logbook *b)
     return false;
 }
 
+/* When there is no more room the run ends, and what was reserved takes the endings. */
+static void reserve(struct logbook *b)
+{
+    int rc = journal_reserve(b->journal, FRAME_BYTES);
+    if (rc < 0) store_rlx(&b->journal->full, -rc);
+    for (int i = 0; i < JOURNAL_FILES; i++) {
+        const struct outbuf *o = b->outputs[i];
+        if (o->file->path != NULL && o->len > 0) (void)!outfile_reserve(o->file, o->len);
+    }
+}
+
 static uint64_t commit_tend(struct logbook *b, bool all)
 {
     struct journal *j = b->journal;
@@ -270,8 +281,7 @@ static uint64_t commit_tend(struct logbook *b, bool all)
     b->token = true;
     compact(b);
     if (b->step == LOGBOOK_BROKEN) return UINT64_MAX;
-    int rc = journal_reserve(j, FRAME_BYTES);
-    if (rc < 0) store_rlx(&j->full, -rc); /* the run ends; what was reserved takes the endings */
+    reserve(b);
     commit_begin(b);
     return UINT64_MAX;
 }

@@ -7,7 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { WRITE_BYTES = 256 * 1024 }; /* worth a write at once: each may be a worker thread's job */
+enum {
+    WRITE_BYTES = 256 * 1024, /* worth a write at once: each may be a worker thread's job */
+    RESERVE_BYTES = 8 * 1024 * 1024,
+    RESERVE_LEAST = 512 * 1024, /* for the lines of what is under way when the disk is full */
+};
 #define WRITE_AFTER_NS UINT64_C(200000000) /* so that a run can be followed while it goes on */
 #define TOKEN_POLL_NS  UINT64_C(1000000)
 
@@ -47,8 +51,32 @@ int outfile_continue(struct outfile *f, const char *path, uint64_t length)
     return rc;
 }
 
+static bool is_full(int rc) { return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG; }
+
+int outfile_reserve(struct outfile *f, uint64_t bytes)
+{
+    if (!f->regular || f->length + bytes + RESERVE_LEAST <= f->reserved) return 0;
+    uint64_t len = bytes + RESERVE_BYTES;
+    int rc = io_file_reserve(f->fd, f->length, len);
+    if (is_full(rc)) { /* a disk with less room than that may have enough for the rest */
+        len = bytes + RESERVE_LEAST;
+        rc = io_file_reserve(f->fd, f->length, len);
+    }
+    if (is_full(rc)) {
+        store_rlx(&f->full, -rc);
+        return rc;
+    }
+    f->reserved = f->length + len;
+    return 0;
+}
+
+int outfile_full(const struct outfile *f) { return load_rlx(&f->full); }
+
 void outfile_close(struct outfile *f)
 {
+    /* What was reserved and not used. */
+    if (f->path != NULL && f->reserved > f->length && outfile_failed(f) == 0)
+        (void)!io_file_truncate(f->fd, f->length);
     if (f->path != NULL) io_file_close(f->fd);
     f->path = NULL;
 }

@@ -5,6 +5,9 @@
  * buffer is in it: lines never mix, not even after a short write, on files and pipes alike. A
  * line too long for a buffer keeps the token over several buffers (outbuf_hold()).
  *
+ * Where a state is kept, room is taken on the disk ahead of what is written (outfile_reserve()),
+ * so that a disk that fills up is noticed while there is room for the lines of what is under way.
+ *
  * A write error is final: the file is cut back to its last whole line where it can be, every
  * shard stops writing to it, and the run ends with exit status 4.
  *
@@ -27,6 +30,8 @@ struct outfile {
     uint32_t token __attribute__((aligned(64)));
     uint64_t length; /* token holder: bytes in the file */
     uint64_t whole;  /* token holder: of them, up to the end of the last whole line */
+    uint64_t reserved; /* token holder: up to here there is room on the disk */
+    int32_t full;    /* errno: no more room can be taken ahead; relaxed */
     uint32_t crc;    /* of what is in it behind the last length that a journal was told */
     int32_t failed;  /* errno of the first failed write, 0: none. Release by the token holder,
                         which keeps the token for good; acquire by all */
@@ -40,6 +45,13 @@ int outfile_continue(struct outfile *f, const char *path, uint64_t length) MUST_
 void outfile_close(struct outfile *f);
 /* 0, or the errno that ended the writing. */
 int outfile_failed(const struct outfile *f);
+/* Before so many bytes are written, by whoever may write: takes more room on the disk when what was
+ * taken is nearly used up. -ENOSPC, -EDQUOT, -EFBIG: there is no more, beyond what the lines of
+ * attempts under way need; `full` says so to all. Other failures are none: the file system does not
+ * do that. */
+int outfile_reserve(struct outfile *f, uint64_t bytes);
+/* 0, or the errno of outfile_reserve(). */
+int outfile_full(const struct outfile *f);
 /* Nothing more is written to it, because of this errno; for a run that ends. Any thread. */
 void outfile_fail(struct outfile *f, int error);
 

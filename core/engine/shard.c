@@ -263,6 +263,7 @@ static void timers(struct shard *s)
 static void outputs_failed(struct shard *s, const struct outbuf *b)
 {
     int error = outfile_failed(b->file);
+    if (error == 0) error = outfile_full(b->file);
     if (error == 0) return;
     run_fail(s->run, EXIT_OUTPUT,
              "cannot write %s: %s; no more records were taken in, and the file ends with its last "

@@ -292,12 +292,18 @@ void journal_synced(struct journal *j, uint64_t written, uint64_t records, uint6
     store_rel(&j->lease, lease);
 }
 
+static bool is_full(int rc) { return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG; }
+
 int journal_reserve(struct journal *j, uint64_t bytes)
 {
-    if (j->length + bytes + JOURNAL_RESERVE_BYTES / 2 <= j->reserved) return 0;
+    if (j->length + bytes + JOURNAL_RESERVE_LEAST <= j->reserved) return 0;
     uint64_t len = bytes + JOURNAL_RESERVE_BYTES;
     int rc = io_file_reserve(j->fd, j->length, len);
-    if (rc == -ENOSPC || rc == -EDQUOT) return rc;
+    if (is_full(rc)) { /* a disk with less room than that may have enough for the rest */
+        len = bytes + JOURNAL_RESERVE_LEAST;
+        rc = io_file_reserve(j->fd, j->length, len);
+    }
+    if (is_full(rc)) return rc;
     j->reserved = j->length + len; /* or it cannot be reserved here at all */
     return 0;
 }

@@ -20,7 +20,8 @@
 enum { JOURNAL_PATH_BYTES = 4096 };
 #define JOURNAL_COMPACT_BYTES \
     UINT64_C(33554432) /* a journal grows by this, or its snapshot, first */
-#define JOURNAL_RESERVE_BYTES UINT64_C(2097152) /* room that is taken ahead, for endings */
+#define JOURNAL_RESERVE_BYTES UINT64_C(2097152) /* room that is taken ahead */
+#define JOURNAL_RESERVE_LEAST UINT64_C(262144)  /* for the endings of what is under way */
 
 struct journal {
     /* Immutable while shards run. */
@@ -78,7 +79,8 @@ void journal_sync_give(struct journal *j);
 
 /* Write token. The frame of these entries was written behind the last one. */
 void journal_wrote(struct journal *j, const uint8_t *entries, uint32_t len, uint64_t records);
-/* Write token. Takes room ahead for n bytes and what must be kept for endings; -ENOSPC. */
+/* Write token. Takes room ahead for n bytes and what must be kept for endings. -ENOSPC,
+ * -EDQUOT, -EFBIG: there is no more. */
 int journal_reserve(struct journal *j, uint64_t bytes) MUST_USE;
 /* Both tokens. Writes a new file with all that still matters, if the present one is large enough.
  * 0, or -errno: the run must end. */

@@ -273,9 +273,8 @@ int io_file_sync(int32_t fd)
 
 int io_file_reserve(int32_t fd, uint64_t offset, uint64_t len)
 {
-    (void)disk_of_fd(world_current->disk, fd);
-    MAYBE(offset + len > 0);
-    return -EOPNOTSUPP;
+    const struct file *f = disk_of_fd(world_current->disk, fd);
+    return offset + len > f->full_at ? -ENOSPC : -EOPNOTSUPP;
 }
 
 int io_file_rename(const char *from, const char *to)

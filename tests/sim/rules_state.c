@@ -264,6 +264,25 @@ static void always_waits_for_the_disk_only(uint64_t seed)
     play_free(p);
 }
 
+/* The disk fills up: the run ends while there is room for what is under way, so that nothing was
+ * sent whose end is not known. */
+static void full_disk_is_seen_ahead(uint64_t seed)
+{
+    struct play *p = state_play(seed);
+    p->config.sync = world_below(p->world, 2) ? JOURNAL_SYNC_GROUP : JOURNAL_SYNC_ALWAYS;
+    p->failed = disk_heals;
+    (void)play_host(p);
+    for (int i = 0; i < 4000; i++) (void)play_record(p, 0, "");
+    disk_file(p->world->disk, "results")->full_at = 600000 + world_below(p->world, 300000);
+    play_run(p, 60);
+    RULE(p->failures == 1, "the run ended %u times because of its files", p->failures);
+    listed_read(p);
+    for (uint32_t i = 1; i <= p->truth.lines_count; i++)
+        RULE(listed[i] == 0, "line %u is listed: its end had no room", i);
+    state_check(p);
+    play_free(p);
+}
+
 const struct rule rules_state[] = {{"disk_fails", disk_fails},
                                    {"clock_set_back", clock_set_back},
                                    {"killed_often", killed_often},
@@ -271,4 +290,5 @@ const struct rule rules_state[] = {{"disk_fails", disk_fails},
                                    {"at_most_once_killed", at_most_once_killed},
                                    {"always_waits_for_the_disk_only",
                                     always_waits_for_the_disk_only},
+                                   {"full_disk_is_seen_ahead", full_disk_is_seen_ahead},
                                    {NULL, NULL}};
