@@ -478,7 +478,7 @@ uint64_t durable_memory_bytes(const struct durable *u, const struct source *sour
 {
     if (!u->on) return 0;
     uint64_t sets = 2 * (source->size_bytes / LINE_BYTES_USUAL / 8);
-    return sets + u->waiting.count * sizeof *u->waiting.at + u->blocks.blocks * 16;
+    return sets + u->blocks.blocks * 16;
 }
 
 int durable_end(struct durable *u, bool over, uint64_t status)

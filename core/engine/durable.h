@@ -57,7 +57,8 @@ int durable_end(struct durable *u, bool over, uint64_t status) MUST_USE;
 void durable_close(struct durable *u);
 /* When the first attempt began of all that waits, on a clock that is now at now_ns. */
 uint64_t durable_since(const struct durable *u, uint64_t now_ns, uint64_t wall_ns);
-/* Bytes that it may use, over all shards. */
+/* Bytes that it may use, over all shards. Not those of the records that wait: as these are fed to
+ * the shards their list goes, and what comes of them is larger. */
 uint64_t durable_memory_bytes(const struct durable *u, const struct source *source);
 
 /* maybe.c: appends to the list what may have been delivered; counts them. 0 or -errno. */

@@ -20,11 +20,13 @@ enum { LIVE_FIRST = 256, LIVE_PER_CONNECTION = 8, PARKED_PER_TURN = 64 };
  * at 100,000 lines a second, and leaves the machine its idle time. */
 #define READ_AHEAD_NS    UINT64_C(10000)
 
-bool intake_window_open(const struct shard *s)
+bool intake_window_open(const struct shard *s, uint64_t kept_bytes)
 {
     if (s->untold_head != NULL || !note_fits(s)) return false;
-    /* What is parked must leave room for what goes on. */
-    if (s->parked > 0 && slab_used_bytes(s->slab) > slab_limit_bytes(s->slab) / 4 * 3) return false;
+    /* What is parked, or will be, must leave room for what goes on. */
+    uint64_t used_bytes = slab_used_bytes(s->slab) + kept_bytes;
+    bool parked = s->parked > 0 || kept_bytes > 0;
+    if (parked && used_bytes > slab_limit_bytes(s->slab) / 4 * 3) return false;
     return s->live < LIVE_FIRST + LIVE_PER_CONNECTION * s->conns.open;
 }
 
@@ -405,7 +407,7 @@ void intake(struct shard *s)
     if (s->drained) return;
     s->parked_now = 0;
     s->read_ahead = false;
-    while (intake_window_open(s) && s->untaken == NULL) {
+    while (intake_window_open(s, refeed_needs_bytes(s)) && s->untaken == NULL) {
         if (!s->line_waits) {
             s->input = reader_next(&s->reader);
             if (s->input == READER_ERROR) input_failed(s);

@@ -11,7 +11,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PIECE = 64, PER_TURN = 512, READ_BYTES = 64 * 1024 };
+enum {
+    PIECE = 64,
+    PIECE_LARGE = 4096, /* whole pages of the list, so that their memory can be given back */
+    PER_TURN = 512,
+    READ_BYTES = 64 * 1024,
+};
 
 static uint32_t cap_of(uint32_t record_bytes_max) { return READ_BYTES + record_bytes_max + 1; }
 
@@ -47,14 +52,29 @@ static const struct journal_waiting *next_of(struct shard *s)
     struct durable *u = &s->run->durable;
     if (r->mem == NULL) return NULL;
     if (r->next == r->end) {
+        waitset_release(&u->waiting, r->first, r->end);
+        r->first = r->next;
         if (load_rlx(&u->waiting_next) >= u->waiting.count) return NULL;
-        r->next = add_rlx(&u->waiting_next, PIECE);
-        r->end = r->next + PIECE;
+        uint64_t piece = u->waiting.count / s->run->shards_count < 4 * PIECE_LARGE ? PIECE
+                                                                                   : PIECE_LARGE;
+        r->next = add_rlx(&u->waiting_next, piece);
+        r->end = r->next + piece;
         if (r->next > u->waiting.count) r->next = u->waiting.count;
         if (r->end > u->waiting.count) r->end = u->waiting.count;
+        r->first = r->next;
         if (r->next == r->end) return NULL;
     }
     return &u->waiting.at[r->next];
+}
+
+uint64_t refeed_needs_bytes(const struct shard *s)
+{
+    const struct refeed *r = &s->refeed;
+    const struct durable *u = &s->run->durable;
+    if (r->mem == NULL) return 0;
+    uint64_t taken = load_rlx(&u->waiting_next);
+    uint64_t left = taken < u->waiting.count ? u->waiting.count - taken : 0;
+    return (left / s->run->shards_count + r->end - r->next) * sizeof(struct parked);
 }
 
 bool refeed_over(const struct shard *s)
@@ -215,7 +235,7 @@ void refeed(struct shard *s)
     const struct journal_waiting *w;
     struct span line;
     if (r->mem == NULL || s->drained) return;
-    for (int i = 0; i < PER_TURN && intake_window_open(s) && (w = next_of(s)) != NULL; i++) {
+    for (int i = 0; i < PER_TURN && intake_window_open(s, 0) && (w = next_of(s)) != NULL; i++) {
         if (s->untaken != NULL || !line_at(s, w, &line) || !feed(s, w, line)) return;
         r->next++;
     }

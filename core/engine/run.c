@@ -382,6 +382,8 @@ static void stats_before(struct run_stats *out, const struct durable *u)
 {
     out->accepted += u->waiting.count;
     out->before_waiting = u->waiting.count;
+    uint64_t fed = load_rlx(&u->waiting_next); /* the others wait where they are */
+    if (fed < u->waiting.count) out->waiting += u->waiting.count - fed;
     out->before_maybe = u->maybe;
     for (int i = 0; i < OUTCOME_COUNT; i++) {
         out->accepted += u->ended[i];

@@ -40,7 +40,7 @@ struct refeed {
     struct shard *shard;
     char *mem;          /* owns; NULL: there is nothing to feed */
     uint64_t offset;    /* of mem[0] in the input */
-    uint64_t next, end; /* of run->durable.waiting: ours */
+    uint64_t first, next, end; /* of run->durable.waiting: our piece, and how far it is fed */
     uint32_t len, cap;
     int32_t error; /* errno of a read, -1: the file is shorter than it was; 0: none */
 };
@@ -153,8 +153,8 @@ void intake_stop(struct shard *s);
 bool intake_over(const struct shard *s);
 /* In the middle of a line that has to be copied to its end before the run can stop. */
 bool intake_inside(const struct shard *s);
-/* There is room and use for more live deliveries. */
-bool intake_window_open(const struct shard *s);
+/* There is room and use for more live deliveries, beside kept_bytes of memory for other things. */
+bool intake_window_open(const struct shard *s, uint64_t kept_bytes);
 /* The flow of the record that was parsed last. NULL: no memory now, or no address. */
 struct flow *intake_flow(struct shard *s);
 /* The record's fate is decided without an attempt: told now, or as soon as there is room. */
@@ -223,6 +223,8 @@ void refeed_close(struct shard *s);
 uint64_t refeed_memory_bytes(uint32_t record_bytes_max);
 /* Once a turn: takes some of the records that waited, while there is room. */
 void refeed(struct shard *s);
+/* Memory that those still to come will take of this shard, if they come evenly. */
+uint64_t refeed_needs_bytes(const struct shard *s);
 /* None is left for this shard, and no operation is in flight. */
 bool refeed_over(const struct shard *s);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ROOM_FIRST = 1024, INDEX_ROOM_FIRST = 2048 };
 
@@ -126,6 +127,15 @@ static int by_line(const void *left, const void *right)
 {
     const struct journal_waiting *a = left, *b = right;
     return a->line < b->line ? -1 : a->line > b->line;
+}
+
+void waitset_release(const struct waitset *s, uint64_t from, uint64_t to)
+{
+    CHECK(s->index == NULL && from <= to && to <= s->count);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = (from * sizeof *s->at + page - 1) / page * page;
+    uint64_t last = to * sizeof *s->at / page * page;
+    if (first < last) (void)madvise((char *)s->at + first, last - first, MADV_DONTNEED);
 }
 
 void waitset_sort(struct waitset *s)

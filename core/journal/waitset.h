@@ -40,5 +40,8 @@ int waitset_make(struct waitset *s, uint64_t line, struct journal_waiting **out)
 void waitset_remove(struct waitset *s, uint64_t line); /* nothing if it is not in */
 /* By line, and without its index: nothing may be found, made or removed afterwards. */
 void waitset_sort(struct waitset *s);
+/* Of a sorted one: the records at [from, to) are not looked at any more. The memory of the whole
+ * pages among them goes; any thread, for records of its own. */
+void waitset_release(const struct waitset *s, uint64_t from, uint64_t to);
 
 #endif

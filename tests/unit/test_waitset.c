@@ -61,6 +61,27 @@ Test(waitset, holds_what_an_array_would)
     waitset_close(&s);
 }
 
+Test(waitset, gives_back_whole_pages_of_what_is_not_needed)
+{
+    enum { RECORDS = 40000 };
+    struct waitset s;
+    struct journal_waiting *w;
+    cr_assert(waitset_open(&s));
+    for (uint64_t line = RECORDS; line > 0; line--) {
+        cr_assert_eq(waitset_make(&s, line, &w), 0);
+        w->offset = line;
+    }
+    waitset_sort(&s);
+    waitset_release(&s, 0, 0);
+    waitset_release(&s, 10, 20); /* no whole page */
+    waitset_release(&s, 4096, 8192);
+    for (uint64_t i = 0; i < RECORDS; i++) {
+        bool kept = i < 4096 || i >= 8192;
+        cr_assert_eq(s.at[i].offset, kept ? i + 1 : 0, "%lu", i);
+    }
+    waitset_close(&s);
+}
+
 Test(waitset, takes_the_memory_that_it_says)
 {
     struct waitset s;
