@@ -92,3 +92,16 @@ uint64_t hist_percentile(const struct hist *h, double percent)
     }
     return h->max;
 }
+
+bool hist_next(const struct hist *h, uint32_t *at, struct hist_step *step)
+{
+    CHECK(step != NULL);
+    while (*at < HIST_BUCKETS && h->bucket[*at] == 0) ++*at;
+    if (*at >= HIST_BUCKETS) return false;
+    uint32_t i = (*at)++;
+    uint64_t low = i == 0 ? 0 : bucket_top(i - 1) + 1, high = bucket_top(i);
+    step->low = low > h->min ? low : h->min;
+    step->high = high < h->max ? high : h->max;
+    step->count = h->bucket[i];
+    return true;
+}

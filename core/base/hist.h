@@ -7,6 +7,7 @@
 #ifndef CORE_BASE_HIST_H
 #define CORE_BASE_HIST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { HIST_SUB_BITS = 5, HIST_BUCKETS = (64 - HIST_SUB_BITS + 1) << HIST_SUB_BITS };
@@ -21,5 +22,13 @@ void hist_add(struct hist *h, uint64_t value);
 void hist_merge(struct hist *into, const struct hist *from);
 /* The value that `percent` (0..100) of all values do not exceed; at most max. 0 when empty. */
 uint64_t hist_percentile(const struct hist *h, double percent);
+
+/* One bucket that is not empty: `count` values were from low to high. */
+struct hist_step {
+    uint64_t low, high, count;
+};
+/* The first such bucket from *at on, which begins as 0 and moves on; false: none is left. Together
+ * they hold every value once, in order, and none reaches beyond min and max. */
+bool hist_next(const struct hist *h, uint32_t *at, struct hist_step *step);
 
 #endif

@@ -35,6 +35,24 @@ static void check_percentiles(const struct hist *h, const uint64_t *sorted, uint
     }
 }
 
+/* The steps hold every sorted value once, and have no bounds beyond the ends. */
+static void check_steps(const struct hist *h, const uint64_t *sorted, uint64_t count)
+{
+    struct hist_step step;
+    uint64_t seen = 0, last = 0;
+    for (uint32_t at = 0; hist_next(h, &at, &step); last = step.high) {
+        cr_assert_gt(step.count, 0);
+        cr_assert_leq(step.low, step.high);
+        cr_assert(seen == 0 || step.low > last);
+        for (uint64_t i = 0; i < step.count; i++, seen++) {
+            cr_assert_lt(seen, count);
+            cr_assert(sorted[seen] >= step.low && sorted[seen] <= step.high);
+        }
+    }
+    cr_assert_eq(seen, count);
+    cr_assert_eq(last, sorted[count - 1]);
+}
+
 Test(hist, percentiles_of_random_values)
 {
     static struct hist h;
@@ -55,6 +73,7 @@ Test(hist, percentiles_of_random_values)
         cr_assert_eq(h.min, values[0]);
         cr_assert_eq(h.max, values[count - 1]);
         check_percentiles(&h, values, count);
+        check_steps(&h, values, count);
     }
 }
 
@@ -101,7 +120,10 @@ Test(hist, a_rank_is_not_rounded_up_by_noise)
 Test(hist, empty)
 {
     static struct hist h;
+    struct hist_step step;
+    uint32_t at = 0;
     hist_init(&h);
+    cr_assert_not(hist_next(&h, &at, &step));
     cr_assert_eq(hist_percentile(&h, 99), 0);
     cr_assert_eq(h.min, UINT64_MAX);
     cr_assert_eq(h.max, 0);
