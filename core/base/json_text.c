@@ -1,4 +1,4 @@
-/* core/base/json_text.c - escaping for JSON strings; see json_text.h.
+/* core/base/json_text.c - escaping for JSON strings, and back; see json_text.h.
  *
  * Runs of plain ASCII are found sixteen bytes at a time and copied; what stops a run is handled
  * one character at a time. Nearly every text that is logged is one run.
@@ -168,4 +168,102 @@ size_t json_text_write(char *out, struct span text)
     if (run < text.len) return mixed_write(out, text, run);
     span_put(out, text);
     return run;
+}
+
+/* ---- and back ------------------------------------------------------------------------------ */
+
+enum { NO_CHARACTER = 0xfffd };
+
+size_t json_text_character(struct span text, struct span *as)
+{
+    CHECK(text.len > 0);
+    *as = span_of(text.ptr, 1);
+    if ((unsigned char)text.ptr[0] < 0x80) return 1;
+    struct piece piece = utf8_piece((const unsigned char *)text.ptr, text.len);
+    bool whole = piece.len == piece.consumed && memcmp(piece.bytes, text.ptr, piece.len) == 0;
+    *as = whole ? span_of(text.ptr, piece.len) : SPAN_LIT("\xef\xbf\xbd");
+    return piece.consumed;
+}
+
+static bool hex_four(const char *p, size_t len, uint32_t *unit)
+{
+    uint32_t value = 0;
+    if (len < 4) return false;
+    for (int i = 0; i < 4; i++) {
+        unsigned char c = (unsigned char)p[i], lower = c | 0x20;
+        bool digit = c >= '0' && c <= '9';
+        if (!digit && (lower < 'a' || lower > 'f')) return false;
+        value = value << 4 | (uint32_t)(digit ? c - '0' : lower - 'a' + 10);
+    }
+    *unit = value;
+    return true;
+}
+
+/* The code point of "\uXXXX" or of a pair of them; returns its bytes, 0 when it is none. */
+static size_t read_unit(const char *p, size_t len, uint32_t *point)
+{
+    uint32_t low;
+    if (len < 6 || p[1] != 'u' || !hex_four(p + 2, len - 2, point)) return 0;
+    bool pair = *point >= 0xd800 && *point <= 0xdbff && len >= 12 && p[6] == '\\' && p[7] == 'u' &&
+                hex_four(p + 8, len - 8, &low) && low >= 0xdc00 && low <= 0xdfff;
+    if (pair) *point = 0x10000 + ((*point - 0xd800) << 10) + (low - 0xdc00);
+    else if (*point == 0 || (*point >= 0xd800 && *point <= 0xdfff)) *point = NO_CHARACTER;
+    return pair ? 12 : 6;
+}
+
+static uint8_t put_point(char *out, uint32_t point)
+{
+    if (point < 0x80) {
+        out[0] = (char)point;
+        return 1;
+    }
+    uint8_t follow = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
+    out[0] = (char)(lead[follow] | point >> (6 * follow));
+    for (int i = 1; i <= follow; i++) out[i] = (char)(0x80 | (point >> (6 * (follow - i)) & 0x3f));
+    return (uint8_t)(follow + 1);
+}
+
+/* The character at a backslash. */
+static struct piece read_escape(const char *p, size_t len)
+{
+    static const char names[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
+    uint32_t point;
+    struct piece piece = {.consumed = 1, .len = 1, .bytes = "\\"};
+    size_t unit = read_unit(p, len, &point);
+    const char *name = len > 1 && p[1] != 0 ? strchr(names, p[1]) : NULL;
+    if (unit > 0) {
+        piece.consumed = (uint8_t)unit;
+        piece.len = put_point(piece.bytes, point);
+    } else if (name != NULL) {
+        piece.consumed = 2;
+        piece.bytes[0] = means[name - names];
+    }
+    return piece;
+}
+
+static struct piece read_piece(const char *p, size_t len)
+{
+    unsigned char c = (unsigned char)p[0];
+    if (c == '\\') return read_escape(p, len);
+    if (c >= 0x80) return utf8_piece((const unsigned char *)p, len);
+    struct piece piece = {.consumed = 1, .len = c == 0 ? 3 : 1, .bytes = "\xef\xbf\xbd"};
+    if (c != 0) piece.bytes[0] = p[0];
+    return piece;
+}
+
+size_t json_text_read(char *out, size_t room, struct span text)
+{
+    CHECK(room > 0);
+    size_t used = plain_run(text.ptr, text.len < room ? text.len : room - 1);
+    if (used > 0) memcpy(out, text.ptr, used);
+    for (size_t at = used; at < text.len;) {
+        struct piece piece = read_piece(text.ptr + at, text.len - at);
+        if (piece.len >= room - used) break;
+        memcpy(out + used, piece.bytes, piece.len);
+        used += piece.len;
+        at += piece.consumed;
+    }
+    out[used] = 0;
+    return used;
 }

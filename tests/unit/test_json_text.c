@@ -100,6 +100,24 @@ static size_t unescape(unsigned char *out, const char *p, size_t len)
     return written;
 }
 
+/* Read back it is the same text, but for NUL, in whatever room: as many whole characters as fit. */
+static void check_read(struct span escaped, struct decoded *want)
+{
+    static struct decoded got;
+    for (size_t i = 0; i < want->count; i++)
+        if (want->point[i] == 0) want->point[i] = 0xfffd;
+    for (size_t room = escaped.len * 3 + 1; room > 0; room /= 2) {
+        char *out = malloc(room);
+        size_t len = json_text_read(out, room, escaped);
+        cr_assert_lt(len, room);
+        cr_assert_eq(strlen(out), len);
+        decode(&got, (unsigned char *)out, len);
+        cr_assert(got.count <= want->count && (len + 4 >= room || got.count == want->count));
+        cr_assert_eq(memcmp(got.point, want->point, got.count * sizeof got.point[0]), 0);
+        free(out);
+    }
+}
+
 /* The property. Input and output lie in memory of exactly their size, for the sanitizers. */
 static void check(const void *bytes, size_t len)
 {
@@ -114,6 +132,7 @@ static void check(const void *bytes, size_t len)
     decode(&got, back, unescape(back, out, size));
     cr_assert_eq(got.count, want.count);
     cr_assert_eq(memcmp(got.point, want.point, want.count * sizeof want.point[0]), 0);
+    check_read(span_of(out, size), &want);
     free(out);
     free(back);
     free(text);
@@ -174,6 +193,37 @@ Test(json_text, vectors)
         cr_assert_eq(json_text_size(rows[i].text), len);
     }
     cr_assert_eq(json_text_size(span_of(NULL, 0)), 0);
+}
+
+/* Escapes that json_text_write() does not write, and what is none. */
+Test(json_text, read_vectors)
+{
+    static const char *const rows[][2] = {
+        {"\\u003cscript\\u003E", "<script>"},
+        {"\\/\\b\\f\\t", "/\b\f\t"},
+        {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
+        {"\\u00e4\\u20ac", "\xc3\xa4\xe2\x82\xac"},
+        {"\\u0000", "\xef\xbf\xbd"},
+        {"\\ud83dx\\ude00", "\xef\xbf\xbdx\xef\xbf\xbd"},
+        {"\\ud83d\\u0041", "\xef\xbf\xbd"
+                           "A"},
+        {"\\u12", "\\u12"},
+        {"\\u12g4", "\\u12g4"},
+        {"\\x\\", "\\x\\"},
+        {"a\x80"
+         "b",
+         "a\xef\xbf\xbd"
+         "b"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char out[64];
+        json_text_read(out, sizeof out, span_of(rows[i][0], strlen(rows[i][0])));
+        cr_assert_str_eq(out, rows[i][1], "row %zu: %s", i, out);
+    }
+    char small[4];
+    cr_assert_eq(json_text_read(small, sizeof small, SPAN_LIT("ab\xc3\xa4")), 2);
+    cr_assert_eq(json_text_read(small, 1, SPAN_LIT("ab")), 0);
+    cr_assert_str_eq(small, "");
 }
 
 /* Each byte at each place of texts of each length around the width of the fast path. */
