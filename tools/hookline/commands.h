@@ -8,8 +8,8 @@ struct settings;
 
 /* Delivers every record and sums up; see send.c. */
 int command_send(const struct settings *settings);
-/* Sums up a results file or a state folder; see report.c. */
-int command_report(const char *what, bool json);
+/* Sums up a results file or a state folder; html: the file for a page, or NULL; see report.c. */
+int command_report(const char *what, bool json, const char *html);
 /* Reads every record and sends nothing; see check.c. */
 int command_check(const struct settings *settings);
 /* Sends one record and shows all of it: `what` is a URL, a file, "-", or NULL; see try.c. */

@@ -53,7 +53,7 @@ static int usage(void)
     fputs("usage: hookline send  [OPTION...] [FILE|-]\n"
           "       hookline check [OPTION...] [FILE|-]\n"
           "       hookline try   [OPTION...] URL|FILE|-\n"
-          "       hookline report [--json] RESULTS|STATE\n"
+          "       hookline report [--json | --html FILE] RESULTS|STATE\n"
           "       hookline --help | --version | COMMAND --help\n",
           stderr);
     return EXIT_USAGE;
@@ -80,7 +80,8 @@ static int run_command(enum command command, int argc, char **argv)
     if (options_read(o, argc, argv, environ, 0) != 0) {
         fprintf(stderr, "%s: %s\n", name, o->error);
     } else if (command == COMMAND_REPORT) {
-        status = command_report(o->input, options_number(o, OPT_JSON) != 0);
+        status =
+            command_report(o->input, options_number(o, OPT_JSON) != 0, options_text(o, OPT_HTML));
     } else if (settings_new(o, &settings, error) != 0) {
         fprintf(stderr, "%s: %s\n", name, error);
     } else {

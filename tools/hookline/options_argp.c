@@ -78,6 +78,7 @@ static const char *const text_of[COMMAND_COUNT] = {
         "Examples:\n"
         "  hookline report results.ndjson\n"
         "  hookline report --json state | jq .state.waiting\n"
+        "  hookline report --html report.html state\n"
         "\n"
         "Exit status: 0, 2 usage, 3 it could not be read, 4 the report could not be written",
     [COMMAND_TRY] =

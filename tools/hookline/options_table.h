@@ -10,7 +10,7 @@
  *   DEFAULT  text, read as a given one would be; NULL: none
  *   MIN MAX  of COUNT, COUNT_OFF, CORES, SIZE (bytes) and DURATION (ns); of repeatable kinds the
  *            number of items; 0 0 for other kinds
- *   COMMANDS S: send, C: check, T: try
+ *   COMMANDS S: send, C: check, T: try, R: report
  *
  * The order is the order of --help and --print-config; a group's rows stand together.
  */
@@ -153,6 +153,9 @@
       "Sign every request by Standard Webhooks with the secrets of FILE, one on a line: " \
       "whsec_... (HMAC) or whsk_... (ed25519); HOOKLINE_SIGN_SECRET can hold secrets as well") \
     X(JSON, "json", FLAG, "no", 0, 0, GENERAL, R, NULL, "Report as one JSON object") \
+    X(HTML, "html", FILE, NULL, 0, 0, GENERAL, R, "FILE", \
+      "Write the report to FILE as one page with plots that needs nothing else; - for standard " \
+      "output") \
     X(CONFIG, "config", FILE, NULL, 0, 0, GENERAL, SCT, "FILE", \
       "Read options from lines of the form: name = value") \
     X(PRINT_CONFIG, "print-config", FLAG, "no", 0, 0, GENERAL, SCT, NULL, \

@@ -1,12 +1,13 @@
 /* tools/hookline/report.c - hookline report: a results file or a state folder, summed up as text or
- * as one JSON object. */
+ * as one JSON object. As a page: report_html.c. */
 #include "tools/hookline/report.h"
 
 #include "core/base/check.h"
-#include "core/base/stamp.h"
+#include "core/base/json_text.h"
 #include "core/io/io.h"
 #include "tools/hookline/commands.h"
 #include "tools/hookline/values.h"
+#include "tools/hookline/whole_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,29 +15,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const double percents[] = {50, 90, 99, 99.9};
-enum { PERCENTS = sizeof percents / sizeof percents[0] };
+const double report_percents[REPORT_PERCENTS] = {50, 90, 99, 99.9};
 
-static int by_failed(const void *left, const void *right)
+static uint32_t hosts_shown(const struct report_results *r)
 {
-    const struct report_host *a = left, *b = right;
-    uint64_t x = a->records - a->delivered, y = b->records - b->delivered;
-    if (x != y) return x < y ? 1 : -1;
-    if (a->records != b->records) return a->records < b->records ? 1 : -1;
-    return strcmp(a->name, b->name);
-}
-
-static uint64_t hosts_shown(struct report_results *r)
-{
-    qsort(r->hosts, REPORT_HOSTS, sizeof r->hosts[0], by_failed);
     return r->hosts_count < REPORT_HOSTS_SHOWN ? r->hosts_count : REPORT_HOSTS_SHOWN;
 }
 
-static void utc(uint64_t us, char out[STAMP_UTC_BYTES + 1])
+/* A host's name as it stands in a results file: it may hold anything, and so cannot do harm in a
+ * terminal either. */
+static const char *escaped(const struct report_host *h)
 {
-    struct stamp_cache cache = {.second_after = 0};
-    stamp_utc(&cache, out, us * 1000);
-    out[STAMP_UTC_BYTES] = 0;
+    static char out[sizeof h->name * JSON_TEXT_GROWTH + 1];
+    out[json_text_write(out, span_of(h->name, strlen(h->name)))] = 0;
+    return out;
 }
 
 /* ---- as text ------------------------------------------------------------------------------- */
@@ -63,14 +55,15 @@ static void latency_row(const char *name, const struct hist *h)
     char text[VALUES_TEXT_BYTES];
     if (h->count == 0) return;
     printf("  %-20s", name);
-    for (size_t i = 0; i < PERCENTS; i++)
-        printf(" p%g %s,", percents[i], value_latency_text(hist_percentile(h, percents[i]), text));
+    for (size_t i = 0; i < REPORT_PERCENTS; i++)
+        printf(" p%g %s,", report_percents[i],
+               value_latency_text(hist_percentile(h, report_percents[i]), text));
     printf(" max %s\n", value_latency_text(h->max, text));
 }
 
-static void results_text(const char *path, struct report_results *r)
+static void results_text(const char *path, const struct report_results *r)
 {
-    char a[VALUES_TEXT_BYTES], name[64];
+    char a[VALUES_TEXT_BYTES], name[64], first[REPORT_TIME_BYTES], last[REPORT_TIME_BYTES];
     printf("%s: %s records have an outcome\n", path, value_grouped_text(r->lines, a));
     outcome_rows(r->outcomes, r->lines);
     row("attempts", r->attempts, "");
@@ -87,31 +80,32 @@ static void results_text(const char *path, struct report_results *r)
     }
     latency_row("last attempt took", &r->duration);
     latency_row("first to last took", &r->total);
-    if (r->first[0]) printf("  %-20s %s to %s\n", "time", r->first, r->last);
+    if (r->first_ns > 0 && r->last_ns > 0)
+        printf("  %-20s %s to %s\n", "time", report_utc(r->first_ns, first),
+               report_utc(r->last_ns, last));
     if (r->not_understood > 0) row("not understood", r->not_understood, "lines");
-    uint64_t shown = hosts_shown(r);
+    uint32_t shown = hosts_shown(r);
     if (shown > 0) printf("  hosts, most failures first:\n");
-    for (uint64_t i = 0; i < shown; i++) {
+    for (uint32_t i = 0; i < shown; i++) {
         const struct report_host *h = &r->hosts[i];
         char b[VALUES_TEXT_BYTES];
-        printf("    %-40s %s of %s delivered\n", h->name, value_grouped_text(h->delivered, a),
+        printf("    %-40s %s of %s delivered\n", escaped(h), value_grouped_text(h->delivered, a),
                value_grouped_text(h->records, b));
     }
+    if (r->hosts_left > 0) row("of other hosts", r->hosts_left, "records: the table is full");
 }
 
 static void state_text(const char *folder, const struct report_state *s)
 {
-    char a[VALUES_TEXT_BYTES], b[VALUES_TEXT_BYTES], when[STAMP_UTC_BYTES + 1];
-    uint64_t done = 0;
-    for (int i = 0; i < OUTCOME_COUNT; i++) done += s->ended[i];
-    utc(s->wall_us, when);
-    printf("%s: %s records are done, written last at %s\n", folder, value_grouped_text(done, a),
+    char a[VALUES_TEXT_BYTES], b[VALUES_TEXT_BYTES], when[REPORT_TIME_BYTES];
+    report_utc(s->wall_us * 1000, when);
+    printf("%s: %s records are done, written last at %s\n", folder, value_grouped_text(s->done, a),
            when);
-    outcome_rows(s->ended, done);
+    outcome_rows(s->ended, s->done);
     row("wait", s->waiting, "tried, and to be tried again");
     if (s->waiting > 0) row("  now", s->due, "of them: their time has come");
     if (s->next_due_us > 0) {
-        utc(s->next_due_us, when);
+        report_utc(s->next_due_us * 1000, when);
         printf("  %-20s %s\n", "  next at", when);
     }
     row("under way", s->under_way, "attempts, if the run goes on; else maybe delivered");
@@ -138,14 +132,16 @@ static void outcomes_json(const uint64_t outcomes[OUTCOME_COUNT])
 static void latency_json(const char *name, const struct hist *h)
 {
     printf(",\"%s\":{\"count\":%" PRIu64, name, h->count);
-    for (size_t i = 0; h->count > 0 && i < PERCENTS; i++)
-        printf(",\"p%g\":%.3f", percents[i], (double)hist_percentile(h, percents[i]) / 1e6);
+    for (size_t i = 0; h->count > 0 && i < REPORT_PERCENTS; i++)
+        printf(",\"p%g\":%.3f", report_percents[i],
+               (double)hist_percentile(h, report_percents[i]) / 1e6);
     if (h->count > 0) printf(",\"max\":%.3f", (double)h->max / 1e6);
     printf("}");
 }
 
-static void results_json(struct report_results *r)
+static void results_json(const struct report_results *r)
 {
+    char first[REPORT_TIME_BYTES], last[REPORT_TIME_BYTES];
     printf("{\"records\":%" PRIu64 ",", r->lines);
     outcomes_json(r->outcomes);
     printf(",\"attempts\":%" PRIu64 ",\"retried\":%" PRIu64 ",\"errors\":{", r->attempts,
@@ -166,20 +162,21 @@ static void results_json(struct report_results *r)
     printf("}");
     latency_json("duration_ms", &r->duration);
     latency_json("total_ms", &r->total);
-    if (r->first[0])
-        printf(",\"first_attempt_at\":\"%s\",\"finished_at\":\"%s\"", r->first, r->last);
+    if (r->first_ns > 0 && r->last_ns > 0)
+        printf(",\"first_attempt_at\":\"%s\",\"finished_at\":\"%s\"",
+               report_utc(r->first_ns, first), report_utc(r->last_ns, last));
     printf(",\"not_understood\":%" PRIu64 ",\"hosts\":[", r->not_understood);
-    uint64_t shown = hosts_shown(r);
-    for (uint64_t i = 0; i < shown; i++) /* names stand there as they are escaped in the file */
+    uint32_t shown = hosts_shown(r);
+    for (uint32_t i = 0; i < shown; i++)
         printf("%s{\"host\":\"%s\",\"records\":%" PRIu64 ",\"delivered\":%" PRIu64 "}",
-               i > 0 ? "," : "", r->hosts[i].name, r->hosts[i].records, r->hosts[i].delivered);
-    printf("]}");
+               i > 0 ? "," : "", escaped(&r->hosts[i]), r->hosts[i].records, r->hosts[i].delivered);
+    printf("],\"hosts_left\":%" PRIu64 "}", r->hosts_left);
 }
 
 static void state_json(const struct report_state *s)
 {
-    char when[STAMP_UTC_BYTES + 1];
-    utc(s->wall_us, when);
+    char when[REPORT_TIME_BYTES];
+    report_utc(s->wall_us * 1000, when);
     printf("{\"written_at\":\"%s\",", when);
     outcomes_json(s->ended);
     printf(",\"waiting\":%" PRIu64 ",\"due\":%" PRIu64 ",\"under_way\":%" PRIu64
@@ -203,45 +200,94 @@ static int cannot(const char *what, int rc)
     return EXIT_INPUT;
 }
 
-static int report_folder(const char *folder, struct report_results *r, bool json)
+static bool is_folder(const char *path)
 {
-    static struct report_state s;
-    int rc = report_read_state(folder, &s);
-    if (rc < 0) return cannot(folder, rc);
-    bool results =
-        s.results[0] != 0 && strcmp(s.results, "-") != 0 && report_read_results(s.results, r) == 0;
-    if (json) {
-        printf("{\"state\":");
-        state_json(&s);
-        if (results) printf(",\"results\":");
-        if (results) results_json(r);
-        printf("}\n");
-    } else {
-        state_text(folder, &s);
-        if (results) results_text(s.results, r);
-    }
-    return 0;
+    struct stat st;
+    return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int command_report(const char *what, bool json)
+/* 0, or the exit status after a line that says why. */
+static int report_read(struct report *r)
 {
-    static struct report_results r; /* too large for the stack's taste */
-    struct stat st;
+    const char *path = r->what;
+    r->of_state = is_folder(r->what);
+    if (r->of_state) {
+        int rc = report_read_state(r->what, &r->state);
+        if (rc < 0) return cannot(r->what, rc);
+        path = r->state.results;
+        if (path[0] == 0 || strcmp(path, "-") == 0) return 0;
+    }
+    int rc = report_read_results(path, &r->results);
+    r->of_results = rc == 0;
+    if (rc == 0) report_rank_hosts(&r->results);
+    return rc < 0 && !r->of_state ? cannot(path, rc) : 0;
+}
+
+static void report_text(const struct report *r)
+{
+    if (r->of_state) state_text(r->what, &r->state);
+    if (r->of_results) results_text(r->of_state ? r->state.results : r->what, &r->results);
+}
+
+static void report_json(const struct report *r)
+{
+    if (r->of_state) printf("{\"state\":");
+    if (r->of_state) state_json(&r->state);
+    if (r->of_state && r->of_results) printf(",\"results\":");
+    if (r->of_results) results_json(&r->results);
+    printf(r->of_state ? "}\n" : "\n");
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A page in place of what it is about is a slip of the hand. */
+static bool is_read(const struct report *r, const char *path)
+{
+    if (strcmp(path, "-") == 0) return false;
+    if (!r->of_state) return same_file(path, r->what);
+    return same_file(path, r->state.results) || same_file(path, r->state.input);
+}
+
+static int page_write(struct report *r, const char *path)
+{
+    static struct whole_file file; /* too large for the stack's taste */
+    if (is_read(r, path)) {
+        fprintf(stderr, "hookline report: %s is what the report is about: name another FILE\n",
+                path);
+        return EXIT_USAGE;
+    }
+    int rc = whole_file_open(&file, path);
+    if (rc == 0) {
+        report_html(file.out, r);
+        rc = whole_file_close(&file);
+    }
+    if (rc == 0) return 0;
+    fprintf(stderr, "hookline report: %s cannot be written: %s\n",
+            strcmp(path, "-") == 0 ? "standard output" : path, strerrordesc_np(-rc));
+    return EXIT_OUTPUT;
+}
+
+int command_report(const char *what, bool json, const char *html)
+{
+    static struct report r = {0}; /* likewise */
     if (what == NULL) {
         fputs("hookline report: name a results file or a state folder\n", stderr);
         return EXIT_USAGE;
     }
-    int status = 0;
-    if (strcmp(what, "-") != 0 && stat(what, &st) == 0 && S_ISDIR(st.st_mode)) {
-        status = report_folder(what, &r, json);
-    } else {
-        int rc = report_read_results(what, &r);
-        if (rc < 0) return cannot(what, rc);
-        if (json) results_json(&r);
-        else results_text(what, &r);
-        if (json) printf("\n");
+    if (json && html != NULL) {
+        fputs("hookline report: --json and --html exclude one another\n", stderr);
+        return EXIT_USAGE;
     }
+    r.what = what;
+    int status = report_read(&r);
     if (status != 0) return status;
+    if (html != NULL) return page_write(&r, html);
+    if (json) report_json(&r);
+    else report_text(&r);
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return 0;
     fputs("hookline report: standard output cannot be written\n", stderr);
     return EXIT_OUTPUT;

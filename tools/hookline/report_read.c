@@ -1,5 +1,7 @@
 /* tools/hookline/report_read.c - see report.h. */
 #include "core/base/check.h"
+#include "core/base/json_text.h"
+#include "core/input/record_time.h"
 #include "core/journal/inflight.h"
 #include "core/journal/recover.h"
 #include "tools/hookline/report.h"
@@ -8,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+
+/* As milliseconds 31 years. */
+#define NUMBER_MAX UINT64_C(1000000000000)
 
 /* ---- results ------------------------------------------------------------------------------- */
 
@@ -26,7 +31,7 @@ static const char *field(const char *line, size_t len, const char *name, size_t 
 }
 
 /* A text's bytes between its quotation marks, as they stand; false: it is none. */
-static bool text_of(const char *line, size_t len, const char *name, char *out, size_t room)
+static bool text_of(const char *line, size_t len, const char *name, struct span *out)
 {
     size_t left, n = 0;
     const char *at = field(line, len, name, &left);
@@ -34,13 +39,25 @@ static bool text_of(const char *line, size_t len, const char *name, char *out, s
     for (at++, left--; n < left && at[n] != '"'; n++)
         if (at[n] == '\\') n++;
     if (n >= left) return false;
-    if (n >= room) n = room - 1;
-    memcpy(out, at, n);
-    out[n] = 0;
+    *out = span_of(at, n);
     return true;
 }
 
-/* Of a number, as thousandths; UINT64_MAX: it is none. */
+/* A text that is a time, in ns since 1970; 0: it is none. */
+static uint64_t time_of(const char *line, size_t len, const char *name)
+{
+    struct span text;
+    uint64_t ns;
+    if (!text_of(line, len, name, &text)) return 0;
+    return record_time_text(text, &ns) == NULL ? ns : 0;
+}
+
+static bool is(struct span text, const char *label)
+{
+    return span_eq(text, span_of(label, strlen(label)));
+}
+
+/* Of a number, as thousandths; UINT64_MAX: it is none, or one that no run would write. */
 static uint64_t milli_of(const char *line, size_t len, const char *name)
 {
     size_t left;
@@ -48,8 +65,10 @@ static uint64_t milli_of(const char *line, size_t len, const char *name)
     uint64_t value = 0;
     size_t i = 0, decimals = 0;
     if (at == NULL || left == 0 || *at < '0' || *at > '9') return UINT64_MAX;
-    for (; i < left && at[i] >= '0' && at[i] <= '9'; i++)
+    for (; i < left && at[i] >= '0' && at[i] <= '9'; i++) {
         value = value * 10 + (uint64_t)(at[i] - '0');
+        if (value > NUMBER_MAX) return UINT64_MAX;
+    }
     if (i < left && at[i] == '.')
         for (i++; i < left && at[i] >= '0' && at[i] <= '9' && decimals < 3; i++, decimals++)
             value = value * 10 + (uint64_t)(at[i] - '0');
@@ -75,41 +94,56 @@ static void host_count(struct report_results *r, const char *name, bool delivere
     r->hosts_left++;
 }
 
-static enum outcome outcome_find(const char *label)
+static enum outcome outcome_find(struct span label)
 {
     enum outcome o = 0;
-    while (o < OUTCOME_COUNT && strcmp(outcome_label(o), label) != 0) o++;
+    while (o < OUTCOME_COUNT && !is(label, outcome_label(o))) o++;
     return o;
+}
+
+static void attempts_count(struct report_results *r, const char *line, size_t len)
+{
+    uint64_t attempts = milli_of(line, len, "attempts"), total = milli_of(line, len, "total_ms");
+    uint64_t duration = milli_of(line, len, "duration_ms");
+    if (attempts != UINT64_MAX) r->attempts += attempts / 1000;
+    if (attempts != UINT64_MAX && attempts > 1000) r->retried++;
+    if (attempts == 0) return; /* nothing was sent that could have taken a time */
+    if (duration != UINT64_MAX) hist_add(&r->duration, duration * 1000);
+    if (total != UINT64_MAX) hist_add(&r->total, total * 1000);
+}
+
+static void times_count(struct report_results *r, const char *line, size_t len, bool delivered)
+{
+    uint64_t first_ns = time_of(line, len, "first_attempt_at");
+    uint64_t ended_ns = time_of(line, len, "finished_at");
+    if (first_ns != 0 && (r->first_ns == 0 || first_ns < r->first_ns)) r->first_ns = first_ns;
+    if (ended_ns > r->last_ns) r->last_ns = ended_ns;
+    if (ended_ns != 0) timeline_add(&r->ended, ended_ns, delivered);
 }
 
 static void line_count(struct report_results *r, const char *line, size_t len)
 {
-    char text[280];
+    struct span text;
     enum outcome o = OUTCOME_COUNT;
-    if (text_of(line, len, "outcome", text, sizeof text)) o = outcome_find(text);
+    if (text_of(line, len, "outcome", &text)) o = outcome_find(text);
     if (o == OUTCOME_COUNT) {
         r->not_understood++;
         return;
     }
     r->lines++;
     r->outcomes[o]++;
-    if (text_of(line, len, "error", text, sizeof text))
+    if (text_of(line, len, "error", &text))
         for (enum err e = 0; e < ERR_COUNT; e++)
-            if (strcmp(err_label(e), text) == 0) r->errors[e]++;
-    uint64_t status = milli_of(line, len, "status"), attempts = milli_of(line, len, "attempts");
+            if (is(text, err_label(e))) r->errors[e]++;
+    uint64_t status = milli_of(line, len, "status");
     if (status != UINT64_MAX && status / 1000 < REPORT_STATUSES) r->statuses[status / 1000]++;
-    if (attempts != UINT64_MAX) r->attempts += attempts / 1000;
-    if (attempts != UINT64_MAX && attempts > 1000) r->retried++;
-    uint64_t duration = milli_of(line, len, "duration_ms"), total = milli_of(line, len, "total_ms");
-    if (duration != UINT64_MAX) hist_add(&r->duration, duration * 1000);
-    if (total != UINT64_MAX) hist_add(&r->total, total * 1000);
-    if (text_of(line, len, "host", text, sizeof text)) host_count(r, text, o == OUTCOME_DELIVERED);
-    char time[sizeof r->first];
-    if (text_of(line, len, "first_attempt_at", time, sizeof time) &&
-        (r->first[0] == 0 || strcmp(time, r->first) < 0))
-        memcpy(r->first, time, sizeof time);
-    if (text_of(line, len, "finished_at", time, sizeof time) && strcmp(time, r->last) > 0)
-        memcpy(r->last, time, sizeof time);
+    attempts_count(r, line, len);
+    times_count(r, line, len, o == OUTCOME_DELIVERED);
+    if (text_of(line, len, "host", &text)) {
+        char name[sizeof r->hosts[0].name];
+        (void)json_text_read(name, sizeof name, text);
+        host_count(r, name, o == OUTCOME_DELIVERED);
+    }
 }
 
 int report_read_results(const char *path, struct report_results *r)
@@ -117,6 +151,7 @@ int report_read_results(const char *path, struct report_results *r)
     memset(r, 0, sizeof *r);
     hist_init(&r->duration);
     hist_init(&r->total);
+    timeline_init(&r->ended);
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (file == NULL) return -errno;
     char *line = NULL;
@@ -131,6 +166,20 @@ int report_read_results(const char *path, struct report_results *r)
     free(line);
     if (file != stdin) fclose(file);
     return rc;
+}
+
+static int by_failed(const void *left, const void *right)
+{
+    const struct report_host *a = left, *b = right;
+    uint64_t x = a->records - a->delivered, y = b->records - b->delivered;
+    if (x != y) return x < y ? 1 : -1;
+    if (a->records != b->records) return a->records < b->records ? 1 : -1;
+    return strcmp(a->name, b->name);
+}
+
+void report_rank_hosts(struct report_results *r)
+{
+    qsort(r->hosts, REPORT_HOSTS, sizeof r->hosts[0], by_failed);
 }
 
 /* ---- a state ------------------------------------------------------------------------------- */
@@ -154,7 +203,10 @@ static void state_count(const struct journal_state *j, struct report_state *s, u
 {
     uint64_t now_us = io_wall_now() / 1000;
     char size[32];
-    for (int i = 0; i < OUTCOME_COUNT; i++) s->ended[i] = j->ended[i];
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        s->ended[i] = j->ended[i];
+        s->done += j->ended[i];
+    }
     s->rejected = j->ended[JOURNAL_REJECTED];
     s->blank = j->ended[JOURNAL_BLANK];
     s->waiting = j->waiting.count;
@@ -219,4 +271,12 @@ int report_read_state(const char *folder, struct report_state *s)
     rc = state_read(folder, fd, s);
     io_file_close(fd);
     return rc;
+}
+
+char *report_utc(uint64_t since_1970_ns, char out[REPORT_TIME_BYTES])
+{
+    struct stamp_cache cache = {.second_after = 0};
+    stamp_utc(&cache, out, since_1970_ns);
+    out[STAMP_UTC_BYTES] = 0;
+    return out;
 }
