@@ -131,7 +131,7 @@ static void row_count(FILE *out, const char *name, uint64_t n, const char *note)
 static void state_times(FILE *out, const struct report_state *s)
 {
     char when[REPORT_TIME_BYTES];
-    fprintf(out, "<p>Life %" PRIu64 " of run %016" PRIx64 ", written last at %s. ", s->epoch,
+    fprintf(out, "<p>Epoch %" PRIu64 " of run %016" PRIx64 ", written last at %s. ", s->epoch,
             s->run_id, report_utc(s->wall_us * 1000, when));
     if (s->over) fprintf(out, "It is over, with exit status %" PRIu64 ".", s->status);
     else fputs("It is not over: the same command goes on with it.", out);
