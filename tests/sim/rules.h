@@ -15,7 +15,7 @@ struct rule {
 
 /* Ended by a name of NULL. */
 extern const struct rule rules_retry[], rules_pace[], rules_health[], rules_names[],
-    rules_state[];
+    rules_state[], rules_output[];
 
 /* How late a thing that is due may begin: turns, a read of the input, a connect. */
 #define SOON 0.1

@@ -24,7 +24,7 @@
 enum { SEEDS = 4, SECONDS_MAX = 60 }; /* of real time, for one scenario */
 
 static const struct rule *const books[] = {rules_retry, rules_pace, rules_health, rules_names,
-                                           rules_state};
+                                           rules_state, rules_output};
 
 /* ---- for the scenarios --------------------------------------------------------------------- */
 
