@@ -51,18 +51,16 @@ int outfile_continue(struct outfile *f, const char *path, uint64_t length)
     return rc;
 }
 
-static bool is_full(int rc) { return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG; }
-
 int outfile_reserve(struct outfile *f, uint64_t bytes)
 {
     if (!f->regular || f->length + bytes + RESERVE_LEAST <= f->reserved) return 0;
     uint64_t len = bytes + RESERVE_BYTES;
     int rc = io_file_reserve(f->fd, f->length, len);
-    if (is_full(rc)) { /* a disk with less room than that may have enough for the rest */
+    if (io_file_full(rc)) { /* a disk with less room than that may have enough for the rest */
         len = bytes + RESERVE_LEAST;
         rc = io_file_reserve(f->fd, f->length, len);
     }
-    if (is_full(rc)) {
+    if (io_file_full(rc)) {
         store_rlx(&f->full, -rc);
         return rc;
     }

@@ -26,6 +26,7 @@
 #include "core/base/addr.h"
 #include "core/base/check.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -149,6 +150,8 @@ int io_file_sync(int32_t fd) MUST_USE;
 /* Takes room on the disk for these bytes, which need not be in the file yet. -EOPNOTSUPP where the
  * file system knows no such thing. */
 int io_file_reserve(int32_t fd, uint64_t offset, uint64_t len) MUST_USE;
+/* What an operation on a file said: there is no room on the disk, in the quota or below a limit. */
+static inline bool io_file_full(int rc) { return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG; }
 /* Replaces `to` if it is there. Durable once the folder is synced. */
 int io_file_rename(const char *from, const char *to) MUST_USE;
 int io_file_remove(const char *path) MUST_USE;

@@ -273,7 +273,7 @@ int journal_compact(struct journal *j)
         (void)!snapshot_publish(&n, j);
     }
     snapshot_close(&n, j);
-    if (n.error == -ENOSPC || n.error == -EDQUOT) { /* the present one goes on */
+    if (io_file_full(n.error)) { /* the present one goes on */
         j->compact_at = j->length + j->compact_bytes;
         return 0;
     }
@@ -292,18 +292,16 @@ void journal_synced(struct journal *j, uint64_t written, uint64_t records, uint6
     store_rel(&j->lease, lease);
 }
 
-static bool is_full(int rc) { return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG; }
-
 int journal_reserve(struct journal *j, uint64_t bytes)
 {
     if (j->length + bytes + JOURNAL_RESERVE_LEAST <= j->reserved) return 0;
     uint64_t len = bytes + JOURNAL_RESERVE_BYTES;
     int rc = io_file_reserve(j->fd, j->length, len);
-    if (is_full(rc)) { /* a disk with less room than that may have enough for the rest */
+    if (io_file_full(rc)) { /* a disk with less room than that may have enough for the rest */
         len = bytes + JOURNAL_RESERVE_LEAST;
         rc = io_file_reserve(j->fd, j->length, len);
     }
-    if (is_full(rc)) return rc;
+    if (io_file_full(rc)) return rc;
     j->reserved = j->length + len; /* or it cannot be reserved here at all */
     return 0;
 }
