@@ -267,6 +267,17 @@ static void reserve(struct logbook *b)
     }
 }
 
+/* Where nothing is synced, nobody else looks whether the journal is still where it will be looked
+ * for. */
+static bool gone(const struct logbook *b)
+{
+    struct journal *j = b->journal;
+    uint64_t now_ns = io_now_ns(b->io);
+    if (j->sync != JOURNAL_SYNC_NONE || now_ns < load_rlx(&j->sync_due_ns)) return false;
+    store_rlx(&j->sync_due_ns, now_ns + LOGBOOK_GROUP_NS);
+    return !io_file_is(j->path, j->fd);
+}
+
 static uint64_t commit_tend(struct logbook *b, bool all)
 {
     struct journal *j = b->journal;
@@ -279,7 +290,8 @@ static uint64_t commit_tend(struct logbook *b, bool all)
     if (b->under_way_count == LOGBOOK_UNDER_WAY) return UINT64_MAX; /* a sync comes first */
     if (!b->token && !journal_token_take(j)) return now_ns + TOKEN_POLL_NS;
     b->token = true;
-    compact(b);
+    if (gone(b)) broken(b, ENOENT, -1);
+    else compact(b);
     if (b->step == LOGBOOK_BROKEN) return UINT64_MAX;
     reserve(b);
     commit_begin(b);

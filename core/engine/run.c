@@ -287,6 +287,21 @@ int run_start(struct run *r, struct run_error *why)
     return 0;
 }
 
+void run_state_failed(struct run *r, int error)
+{
+    const char *path = r->config->state_path, *why = strerrordesc_np(error);
+    if (error == ENOENT)
+        run_fail(r, EXIT_OUTPUT,
+                 "the state in %s is gone: %s; no more records were taken in, the outputs say what "
+                 "was done, and the same command would begin anew",
+                 path, why);
+    else
+        run_fail(r, EXIT_OUTPUT,
+                 "cannot write the state in %s: %s; no more records were taken in, and the same "
+                 "command goes on once that is put right",
+                 path, why);
+}
+
 /* What is known is on disk now; and whether anything is left to do. */
 static void state_end(struct run *r)
 {
@@ -295,9 +310,7 @@ static void state_end(struct run *r)
     bool over = load_rlx(&r->stop) == RUN_GO && n.pending == 0;
     uint64_t missed = n.accepted - n.outcomes[OUTCOME_DELIVERED];
     int rc = durable_end(&r->durable, over, missed > 0 ? EXIT_SOME_FAILED : EXIT_ALL_DELIVERED);
-    if (rc < 0)
-        run_fail(r, EXIT_OUTPUT, "cannot write the state in %s: %s; the same command goes on",
-                 r->config->state_path, strerrordesc_np(-rc));
+    if (rc < 0) run_state_failed(r, -rc);
 }
 
 void run_join(struct run *r)

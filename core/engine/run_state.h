@@ -73,6 +73,8 @@ struct run {
 /* The first reason wins; the run stops taking in records. Any thread. */
 void run_fail(struct run *run, enum exit_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Likewise, because the state could not be kept. errno. */
+void run_state_failed(struct run *run, int error);
 
 /* Fills *why and gives -1; before shards run. */
 int run_refuse(struct run_error *why, enum exit_status status, const char *format, ...)

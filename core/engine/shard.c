@@ -288,10 +288,7 @@ static void state_failed(struct shard *s)
     const struct journal *j = &s->run->durable.journal;
     int error = journal_failed(j), full = load_rlx(&j->full);
     if (error == 0 && full == 0) return;
-    run_fail(s->run, EXIT_OUTPUT,
-             "cannot write the state in %s: %s; no more records were taken in, and the same "
-             "command goes on once that is put right",
-             j->folder, strerrordesc_np(error != 0 ? error : full));
+    run_state_failed(s->run, error != 0 ? error : full);
 }
 
 static void outputs(struct shard *s, bool all)

@@ -338,6 +338,7 @@ int journal_end(struct journal *j, bool over, uint64_t status)
     journal_frame_seal(mem, j->epoch, j->seq, out.mem, out.len);
     if (rc == 0) rc = io_file_write(j->fd, mem, JOURNAL_FRAME_HEAD_BYTES + out.len, j->length);
     if (rc == 0) rc = io_file_sync(j->fd);
+    if (rc == 0 && !io_file_is(j->path, j->fd)) rc = -ENOENT;
     journal_close(j);
     return rc;
 }

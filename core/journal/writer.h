@@ -48,7 +48,8 @@ struct journal {
      * by all with acquire. */
     uint64_t written, durable;
     uint64_t records_written, records_durable; /* endings in them; relaxed */
-    uint64_t sync_due_ns;                      /* written by the sync token's holder, relaxed */
+    uint64_t sync_due_ns;                      /* by the sync token's holder, or, without syncs, the
+                                                  write token's; relaxed */
     uint64_t lease;                            /* durable: see JOURNAL_LEASE; release, acquire */
     /* In frames up to `written`, stored after it; to be read before it. Release, acquire. */
     uint64_t lease_written;

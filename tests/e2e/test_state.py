@@ -381,14 +381,27 @@ class State(harness.Case):
         self.assertEqual(receiver.stop(), [])
 
     def test_a_state_that_vanishes(self):
-        receiver = self.sinker()
-        at = self.records(receiver.url)
-        run = self.begin("--rate", "100/s", at)
-        self.some_results()
+        for sync in ("group", "always", "none"):
+            with self.subTest(sync=sync):
+                receiver = self.sinker(name=f"sinker-{sync}")
+                at = self.records(receiver.url)
+                run = self.begin("--rate", "100/s", "--sync", sync, at)
+                self.some_results()
+                shutil.rmtree(self.path("state"))
+                result = run.finish(60)
+                self.check_status(result, 4, "state", "no such file")
+                self.assertLess(len(receiver.stop()), COUNT)
+                os.unlink(self.path("results"))
+
+    def test_a_state_that_vanishes_at_the_end(self):
+        """After the last outcome, while a connection is still awaited: it must not end well."""
+        receiver = self.raw_receiver(lambda head, body: self.vanish())
+        at = self.records(receiver.url, count=1)
+        self.check_status(self.state("--sync", "none", at), 4, "state", "no such file")
+
+    def vanish(self):
         shutil.rmtree(self.path("state"))
-        result = run.finish(60)
-        self.check_status(result, 4, "state", "no such file")
-        self.assertLess(len(receiver.stop()), COUNT)
+        return harness.RawReceiver.OK
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ int io_file_rename(const char *from, const char *to)
     return 0;
 }
 int io_file_remove(const char *path) { return path != NULL ? 0 : -ENOENT; }
+bool io_file_is(const char *path, int32_t fd) { return path != NULL && fd >= 0 && fd < FILES; }
 int io_folder_sync(const char *path) { return path != NULL ? 0 : -ENOENT; }
 int io_file_map(int32_t fd, size_t bytes, void **mem)
 {
