@@ -24,6 +24,7 @@ from harness import HOOKLINE, LOOPBACK, read_ndjson, summary
 KILLS = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else \
     20 if harness.SANITIZED else 200
 RECORDS = int(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2].isdigit() else 300 * KILLS
+SYNCS = ("group", "always", "none")
 LIFE_S = (0.005, 0.2)  # from the start of the process to its end
 
 
@@ -54,10 +55,18 @@ def write_input(path, url, count):
 
 
 class Kill(harness.Case):
+    draw = random.Random(3)
+
     def command(self, sync, rate):
+        shards, memory, connections = "2", "128M", "4096"
+        if sync == "any":  # what may change from life to life does
+            sync, shards = self.draw.choice(SYNCS), self.draw.choice(("1", "2", "3"))
+            memory = self.draw.choice(("128M", "200M"))
+            connections = self.draw.choice(("16", "300", "4096"))
         argv = [HOOKLINE, "send", *LOOPBACK, "--progress", "none", "--state", self.path("state"),
                 "--sync", sync, "--backoff", "20ms,1.5,100ms", "--retry-budget", "100,100000/s",
-                "--health-ratio", "100", "--shards", "2", "--memory", "128M"]
+                "--health-ratio", "100", "--shards", shards, "--memory", memory,
+                "--connections", connections]
         for name in ("results", "events", "dead-letters", "rejects"):
             argv += ["--" + name, self.path(name)]
         return argv + (["--rate", f"{rate}/s"] if rate else []) + [self.path("input")]
@@ -159,7 +168,11 @@ class Kill(harness.Case):
         self.run_kills("always", KILLS // 10, RECORDS // 10)
 
     def test_none(self):
-        self.run_kills("none", KILLS // 10, RECORDS // 10)
+        self.run_kills("none", KILLS // 20, RECORDS // 20)
+
+    def test_any(self):
+        """Another --sync, --shards, --memory and --connections in each life."""
+        self.run_kills("any", KILLS // 20, RECORDS // 20)
 
 
 if __name__ == "__main__":
