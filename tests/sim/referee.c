@@ -234,7 +234,8 @@ static bool explained(const struct told *r, const struct truth_send *e, const st
     case ERR_TRUNCATED: return false; /* no receiver here speaks TLS */
     case ERR_BLOCKED_ADDRESS: return h->forbidden || (n != NULL && n->refused > 0);
     case ERR_DNS_FAILURE: return before_send && n != NULL && (n->none > 0 || dns_fails);
-    case ERR_DNS_TIMEOUT: return before_send && dns_fails;
+    case ERR_DNS_TIMEOUT: /* or the process stood still until it was too late */
+        return before_send && n != NULL && (dns_fails || w->stalled_ns > 0);
     case ERR_EXPIRED: return false; /* told as expired, which is judged elsewhere */
     case ERR_STOPPED: return false; /* such records stay pending */
     case ERR_COUNT: break;
