@@ -385,7 +385,8 @@ static struct ended *ends_of(const struct scene *s, uint32_t host, uint32_t *cou
 }
 
 /* Must the host be on hold when attempt k has ended, whatever is not known; or may it be? */
-static bool unhealthy(const struct host_rules *r, const struct ended *list, uint32_t k, bool may)
+static bool unhealthy(const struct host_rules *r, const struct ended *list, uint32_t count,
+                      uint32_t k, bool may)
 {
     uint32_t failures = 0, attempts = 0;
     uint64_t slice_ns = r->window_ns / 15;
@@ -400,6 +401,9 @@ static bool unhealthy(const struct host_rules *r, const struct ended *list, uint
         if (may ? may_be_in && list[i].perhaps : surely_in && list[i].failed) failures++;
         attempts += may ? surely_in && list[i].failed : may_be_in;
     }
+    /* What ended at the same time may have been told before. */
+    for (uint32_t i = k + 1; !may && i < count; i++)
+        attempts += list[i].at_ns <= list[k].at_ns + TOLERANCE_MS * MS;
     if (r->absolute > 0 && failures >= r->absolute) return true;
     if (failures < r->min_failures) return false;
     return may || failures * 100 > r->ratio_pct * attempts;
@@ -425,8 +429,8 @@ static void health_judge(const struct scene *s, uint32_t host)
     uint32_t count, must = 0, may = 0;
     if (!s->calm || !clear_view(s, host) || net_host(s->world->net, host)->addrs_count > 1) return;
     struct ended *list = ends_of(s, host, &count);
-    while (may < count && !unhealthy(r, list, may, true)) may++;
-    while (must < count && !unhealthy(r, list, must, false)) must++;
+    while (may < count && !unhealthy(r, list, count, may, true)) may++;
+    while (must < count && !unhealthy(r, list, count, must, false)) must++;
     if (must < count && list[must].at_ns - list[may].at_ns < r->cooldown_ns / 2) {
         PROBE("a host failed so much that it must be held");
         uint64_t from_ns = list[must].at_ns + TOLERANCE_MS * MS;
