@@ -248,7 +248,7 @@ uint64_t shard_sleeps_until(const struct shard *s)
     if (s->rate_until_ns > now_ns) until_ns = earlier(until_ns, s->rate_until_ns);
     if (s->recall.head != NULL || s->recall.over != 0)
         until_ns = earlier(until_ns, s->recall.more ? 0 : now_ns + RECALL_POLL_NS);
-    if (s->read_ahead || !names_wait(s)) until_ns = 0;
+    if (s->read_ahead || s->dirty != NULL || !names_wait(s)) until_ns = 0;
     return until_ns;
 }
 
