@@ -458,11 +458,16 @@ static void liveness_judge(const struct scene *s, const struct truth_line *l)
     if (net_host(s->world->net, l->host)->forbidden) return;
     if (s->receivers.at[l->host].delay_ns + SLACK_MS * MS / 10 >= s->config.timeout_ns) return;
     uint64_t healed_ns = s->heal_ns + s->config.timeout_ns + SLACK_MS * MS + s->world->stalled_ns;
-    if (dns_sim_of_host(s->world->dns, l->host) != NULL) /* what it said before may be believed */
-        healed_ns += DNS_BELIEVED_S * SECOND + 2 * s->config.dns_timeout_ns;
+    const struct dns_name *n = dns_sim_of_host(s->world->dns, l->host);
+    if (n != NULL) { /* what it said before may be believed */
+        bool long_one = n->refused > 0 && n->set[0].ttl_s > DNS_BELIEVED_S;
+        healed_ns += (long_one ? n->set[0].ttl_s : DNS_BELIEVED_S) * SECOND;
+        healed_ns += 2 * s->config.dns_timeout_ns;
+    }
     RULE(l->finished_ns <= healed_ns || l->outcome == OUTCOME_EXPIRED,
-         "line %u ended as %s, %.3f s after all was well", l->number,
-         outcome_label((enum outcome)l->outcome), (double)(l->finished_ns - s->heal_ns) / 1e9);
+         "line %u of host %u ended as %s (%s), %.3f s after all was well", l->number, l->host,
+         outcome_label((enum outcome)l->outcome), err_label(l->error),
+         (double)(l->finished_ns - s->heal_ns) / 1e9);
 }
 
 static void liveness_probe(const struct scene *s)
