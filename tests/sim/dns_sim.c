@@ -154,13 +154,13 @@ static void told(struct world *w, const struct io *io, const struct message *m)
     struct dns_name *n = m->name;
     if (n == NULL || !m->answers) return;
     struct dns_seen *s = seen_of(n, io);
+    for (uint32_t i = 0; i < NET_HOST_ADDRS_MAX; i++)
+        if (m->addrs >> i & 1) s->believed_ns[i] = w->now_ns + life_ns(m->ttl_s);
     if (m->asked_ns <= s->answered_ns[m->family]) return; /* asked twice, and answered before */
     s->answered_ns[m->family] = w->now_ns;
     n->found += m->addrs != 0;
     n->none += m->addrs == 0 && !m->privates;
     n->refused += m->privates;
-    for (uint32_t i = 0; i < NET_HOST_ADDRS_MAX; i++)
-        if (m->addrs >> i & 1) s->believed_ns[i] = w->now_ns + life_ns(m->ttl_s);
     if (!m->sure) { /* it may have come too late for c-ares */
         s->latest[m->family] |= m->addrs;
         return;
