@@ -17,6 +17,7 @@ enum {
     UDP_MAX = 1232,
     SLOW_TAIL_BITS = 24, /* 16 s */
     TAIL_BITS = 20,
+    NAMES_KEPT = 4, /* of so few every one is, in the least memory */
     SERVER_PORT = 53,
     HEADER_BYTES = 12,
     TYPE_A = 1,
@@ -378,7 +379,9 @@ static void question(struct watched *s, const unsigned char *bytes, size_t len)
     n->questions++;
     if (seen->begun_ns[m.family] <= seen->answered_ns[m.family])
         seen->begun_ns[m.family] = w->now_ns;
-    RULE(m.family != 0 || w->now_ns + w->stalled_ns >= seen->pause_ns || w->knobs.dns_bad > 0,
+    /* Where memory is short, what is known of many names is not kept. */
+    bool kept = d->names_count <= NAMES_KEPT && w->knobs.dns_bad == 0;
+    RULE(m.family != 0 || w->now_ns + w->stalled_ns >= seen->pause_ns || !kept,
          "%s is asked for again %.3f s after its answer", n->name,
          (double)(w->now_ns - seen->answered_ns[m.family]) / 1e9);
     bool silent = n->silent || (n->silent_ns != 0 && w->now_ns >= n->silent_ns);
