@@ -250,7 +250,7 @@ static void permits_settle(struct shard *s, struct lane *l)
     struct host_holder who = {.shard = s->index, .held = l->permits, .max = l->conns_max};
     uint32_t unused = l->permits - l->in_flight;
     uint32_t give = host_permits_excess(l->host, &who, io_now_ns(s->io));
-    if (l->queued == 0 || l->held) give = unused;
+    if (l->queued == 0 || l->ring == NULL || l->held) give = unused;
     if (give > unused) give = unused;
     if (give == 0) return;
     l->permits -= give;

@@ -36,7 +36,8 @@ void gate_flow_block(struct shard *s, struct flow *f, uint64_t until_ns)
     timer_arm(s, &f->timer, TIMER_FLOW, until_ns);
     if (until_ns > io_now_ns(s->io) + PARK_AFTER_NS) (void)park_flow(s, f);
     struct lane *l = f->lane;
-    if (l->queued == 0 && l->permits > l->in_flight) feedback_dirty(s, l); /* no use here now */
+    /* Permits that nothing here can use now may be of use to another shard, for another key. */
+    if (l->ring == NULL && l->permits > l->in_flight) feedback_dirty(s, l);
 }
 
 void gate_flow_timer(struct shard *s, struct flow *f)
