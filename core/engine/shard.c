@@ -248,7 +248,7 @@ uint64_t shard_sleeps_until(const struct shard *s)
     if (s->rate_until_ns > now_ns) until_ns = earlier(until_ns, s->rate_until_ns);
     if (s->recall.head != NULL || s->recall.over != 0)
         until_ns = earlier(until_ns, s->recall.more ? 0 : now_ns + RECALL_POLL_NS);
-    if (s->read_ahead || s->dirty != NULL || !names_wait(s)) until_ns = 0;
+    if (s->read_ahead || !names_wait(s)) until_ns = 0;
     return until_ns;
 }
 
@@ -408,7 +408,7 @@ bool shard_turn(struct shard *s)
     dispatch(s);
     dispatch_share(s);
     bool over = intake_over(s) && refeed_over(s) && s->live == 0 && s->parked == 0;
-    if (over) feedback_flush(s); /* of attempts that ended as they began: there is no next turn */
+    feedback_flush(s); /* of attempts that ended as they began, and permits of no use any more */
     if (over && s->conns.open > 0) dispatch_close_idle(s);
     if (over && !names_idle(s)) names_stop(s);
     outputs(s, over);
