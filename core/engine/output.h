@@ -46,9 +46,9 @@ void outfile_close(struct outfile *f);
 /* 0, or the errno that ended the writing. */
 int outfile_failed(const struct outfile *f);
 /* Before so many bytes are written, by whoever may write: takes more room on the disk when what was
- * taken is nearly used up. -ENOSPC, -EDQUOT, -EFBIG: there is no more, beyond what the lines of
- * attempts under way need; `full` says so to all. Other failures are none: the file system does not
- * do that. */
+ * taken is nearly used up. -ENOSPC, -EDQUOT, -EFBIG: there is no more, beyond half a megabyte for
+ * the lines of attempts under way; `full` says so to all. Other failures are none: the file system
+ * does not do that. */
 int outfile_reserve(struct outfile *f, uint64_t bytes);
 /* 0, or the errno of outfile_reserve(). */
 int outfile_full(const struct outfile *f);

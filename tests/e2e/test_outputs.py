@@ -4,6 +4,7 @@ what it says about the records is still true.
 Method: paths that cannot be opened; /dev/full; closed standard output; a pipe whose reader leaves.
 """
 import os
+import resource
 
 import harness
 from harness import summary
@@ -138,6 +139,15 @@ class Outputs(harness.Case):
             self.assertEqual(len(harness.read_ndjson(self.path("both"))), 200)
         else:
             self.check_status(result, 2)
+
+
+class FileSizeLimit(harness.Case):
+    def test_check(self):
+        """Every command that writes says what hindered it, and is not killed."""
+        path = harness.write_lines(self.path("input"), [b'{"x":"' + b"y" * 200_000 + b'"}'])
+        argv = [harness.HOOKLINE, "check", "--rejects", self.path("rejects"), path]
+        process = harness.Process(argv, self.folder, limits=[(resource.RLIMIT_FSIZE, 100_000)])
+        self.check_status(process.finish(), 4, "file too large")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "tools/hookline/version.h"
 
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,8 @@ static int run_command(enum command command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     argp_program_version_hook = version_print;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGXFSZ, &ignore, NULL); /* whoever writes learns it from EFBIG, and says so */
     if (argc < 2) return usage();
     if (argv[1][0] == '-') return global_option(argc, argv);
     for (enum command c = 0; c < COMMAND_COUNT; c++)

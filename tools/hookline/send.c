@@ -25,18 +25,12 @@ static const uint64_t look_first_ns = 2 * UINT64_C(1000000);
 static const uint64_t look_later_ns = 50 * UINT64_C(1000000);
 static const uint64_t first_ns = 1000 * UINT64_C(1000000); /* how long the looks come fast */
 
-/* What SIGPIPE and SIGXFSZ would say an output's writer learns from EPIPE and EFBIG. */
-static void ignore_signals(void)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL);
-}
-
-/* A hang-up stops the run as SIGTERM does, unless the caller (nohup) has it ignored. */
+/* What SIGPIPE would say an output's writer learns from EPIPE. A hang-up stops the run as SIGTERM
+ * does, unless the caller (nohup) has it ignored. */
 static void take_signals(sigset_t *taken)
 {
-    struct sigaction old;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+    sigaction(SIGPIPE, &ignore, NULL);
     sigemptyset(taken);
     sigaddset(taken, SIGINT);
     sigaddset(taken, SIGTERM);
@@ -188,7 +182,6 @@ int command_send(const struct settings *settings)
               "end with Ctrl-D\n",
               stderr);
     trust_warn(&c->tls);
-    ignore_signals();
     if (run_prepare(c, &why) != 0) return refused(&why);
     take_signals(&taken);
     uint64_t start_ns = progress_now_ns();

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,8 +42,6 @@ int whole_file_open(struct whole_file *w, const char *path)
     CHECK(w != NULL);
     CHECK(path != NULL);
     struct stat st;
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGXFSZ, &ignore, NULL); /* EFBIG says it, and leaves nothing behind */
     if (strcmp(path, "-") == 0) return open_in_place(w, path);
     if (strlen(path) >= sizeof w->path) return -ENAMETOOLONG;
     if (stat(path, &st) < 0) {
